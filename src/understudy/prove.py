@@ -26,11 +26,12 @@ import torch
 from torch import nn
 
 from understudy.core import registry
+from understudy.core.batch import each
 from understudy.core.errors import NotFinite
 from understudy.core.files import write_atomically
 from understudy.core.fit import fit
 from understudy.core.method import Method
-from understudy.core.run import artefact, start
+from understudy.core.run import start
 from understudy.core.world import Player, World, recast
 
 TUNING = (1000, 1001, 1002)  # seeds to choose on
@@ -44,8 +45,8 @@ class Placebo(nn.Module):
         super().__init__()
         self.inner = inner
 
-    def forward(self, x: Any) -> Any:
-        return self.inner(x.roll(1, 0))
+    def forward(self, *x: Any) -> Any:
+        return self.inner(*(each(v, lambda t: t.roll(1, 0)) for v in x))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,20 +89,22 @@ def world(name: str, seed: int) -> World:
 @functools.cache
 def outcome(where: str, side: Side, seed: int, split: str) -> float:
     """The score of one training; of one that diverged, that of its last finite weights. Cached, since baselines are shared."""
-    place = world(where, seed)
-    how = place.player
-    if side.rate != 1:
-        faster = Player(how.optimiser, lambda step: side.rate * (how.schedule(step) if how.schedule else 1.0), how.clip)
-        place = recast(place, player=faster)
+    place = recast(world(where, seed), split=split)
     if side.placebo:
         teacher = place.teacher()
         assert teacher is not None
         place = recast(place, teacher=lambda: Placebo(teacher))
     run = start(registry.build(json.loads(side.method)), place, seed, device="cpu")
+    if side.rate != 1:
+        run.players = {name: faster(how, side.rate) for name, how in run.players.items()}
     with contextlib.suppress(NotFinite):
         fit(run)
-    made = artefact(run)
-    return place.score(made) if split == "test" else place.validate(made)
+    return run.worth(split)
+
+
+def faster(how: Player, rate: float) -> Player:
+    """A player at another learning rate."""
+    return dataclasses.replace(how, schedule=lambda step: rate * (how.schedule(step) if how.schedule else 1.0))
 
 
 def chosen(where: str, candidates: list[Side]) -> Side:

@@ -41,6 +41,7 @@ from understudy.core.run import Run, artefact, parameters, start
 from understudy.core.seeds import stream
 from understudy.core.world import World, recast
 from understudy.methods import compose
+from understudy.tasks import TASKS, task
 from understudy.teachers import Stored
 from understudy.worlds import WORLDS
 from understudy.worlds.digits import Net, Part
@@ -93,25 +94,13 @@ def _double(double: None) -> None:
 # ------------------------------------------------------------------------------------------------------------- small worlds
 
 
-class Few:
-    """The first rows of a data set; the test split is sealed at all times, not only in fit."""
-
-    def __init__(self, data: Any) -> None:
-        self.train, self.valid = (Part(p.x[:ROWS], p.y[:ROWS]) for p in (data.train, data.valid))
-
-    @property
-    def test(self) -> Part:
-        raise Sealed("a method read the test split")
-
-
-def small(world: World, **changes: Any) -> World:
-    if isinstance(world, Rows):
-        world = recast(world, data=Few(world.data), batch=BATCH, size=ROWS)
-    return recast(world, steps=STEPS, **changes)
+def small(world: str, **how: Any) -> World:
+    """A world with little of everything, whose test split is sealed at all times, not only in fit."""
+    return recast(WORLDS[world](0, small=True, **how), steps=STEPS, batch=BATCH)
 
 
 def place(name: str, **changes: Any) -> World:
-    return small(WORLDS[CARDS[name].world](0), **changes)
+    return recast(small(CARDS[name].world), **changes)
 
 
 def edited(world: World, edit: Callable[[Batch], Batch]) -> World:
@@ -119,13 +108,18 @@ def edited(world: World, edit: Callable[[Batch], Batch]) -> World:
     return recast(world, rows=lambda step, split="train": edit(world.rows(step, split)), sweep=lambda: map(edit, world.sweep()))
 
 
-def labelled(world: World, relabel: Callable[[Tensor], Tensor]) -> World:
-    return edited(world, lambda b: Batch({**b, "y": relabel(b.y.clone())}))
+def labelled(world: World, relabel: Callable[[Any], Any]) -> World:
+    """With other labels, where there are labels."""
+    return edited(world, lambda b: Batch({**b, "y": relabel(b.y)} if "y" in b else b))
 
 
-def hide(y: Tensor, which: Any) -> Tensor:
-    y[which] = float("nan") if y.is_floating_point() else -1
-    return y
+def hide(which: Any) -> Callable[[World], World]:
+    return lambda world: labelled(world, lambda y: task(world.task).hide(y, which))
+
+
+def alike(y: Any) -> Any:
+    """The same label everywhere; what is hidden stays so."""
+    return torch.where(y != y, y, 1.0) if y.is_floating_point() else torch.where(y < 0, y, 1) if isinstance(y, Tensor) else y
 
 
 def hooked(world: World, hook: Callable[[str, nn.Module], nn.Module]) -> World:
@@ -142,7 +136,10 @@ def loud(world: World) -> World:
     """Student and teacher sure of opposite things, with logits up to 1e4."""
 
     def to(size: float) -> Callable[..., Any]:
-        return lambda _m, _x, out: each(out, lambda t: t * (size / t.detach().abs().max().clamp(min=1e-6)))
+        def louder(t: Tensor) -> Tensor:
+            return t * (size / t.detach().abs().max().clamp(min=1e-6)) if t.is_floating_point() else t
+
+        return lambda _m, _x, out: each(out, louder)
 
     def hook(name: str, net: nn.Module) -> nn.Module:
         net.register_forward_hook(to(1e4 if name == "student" else -1e4))
@@ -200,6 +197,12 @@ def look(run: Run) -> dict[str, dict[str, Tensor]]:
         return turns(run)[1]
 
 
+def look_at(run: Run) -> Batch:
+    """The batch of this step, in this step's stream."""
+    with stream(run.seed, run.step), torch.no_grad():
+        return run.method.source(run)
+
+
 def gradient(run: Run) -> Tensor:
     """What this step would do to everybody, as one vector."""
     with stream(run.seed, run.step):
@@ -249,8 +252,12 @@ def source_text(name: str) -> str:
 @every
 def test_card_is_complete(name: str) -> None:
     cls, c = registry.get(name), registry.get(name).card
-    assert c.title.strip() and re.fullmatch(r"arXiv:\d{4}\.\d{4,5}|arXiv:[a-z-]+/\d{7}|doi:10\.\d{4,}/\S+", c.paper), c.paper
-    assert 1980 <= c.year <= 2030 and c.world in WORLDS and 1 <= c.forwards <= 8
+    assert (
+        c.title.strip()
+        and set(c.tasks) <= TASKS.keys()
+        and re.fullmatch(r"arXiv:\d{4}\.\d{4,5}|arXiv:[a-z-]+/\d{7}|doi:10\.\d{4,}/\S+", c.paper)
+    ), c.paper
+    assert 1980 <= c.year <= 2030 and c.world in WORLDS and 1 <= c.forwards <= 64
     assert not c.slug or c.slug in SLUGS, f"no seed row is called '{c.slug}'"
     assert ("teacher" in c.tags) >= bool({"matching", "rows"} & set(c.tags)), "'matching' and 'rows' are about a teacher"
     if c.baseline is None:
@@ -355,11 +362,11 @@ def test_configuration_survives_json_and_refuses_by_name(name: str) -> None:
 CASES: dict[str, Callable[[World], World]] = {
     "as they are": lambda w: w,
     "one row": lambda w: recast(w, batch=1),
-    "rows of one class": lambda w: labelled(w, lambda y: y.fill_(1)),
-    "half the labels hidden": lambda w: labelled(w, lambda y: hide(y, slice(None, None, 2))),
-    "all labels hidden": lambda w: labelled(w, lambda y: hide(y, slice(None))),
+    "rows of one class": lambda w: labelled(w, alike),
+    "half the labels hidden": hide(slice(None, None, 2)),
+    "all labels hidden": hide(slice(None)),
     "logits of 1e4": loud,
-    "logits of 1e4, one class": lambda w: loud(labelled(w, lambda y: y.fill_(1))),
+    "logits of 1e4, one class": lambda w: loud(labelled(w, alike)),
 }
 
 
@@ -380,8 +387,8 @@ def test_terms_are_finite_in_bf16(name: str, case: str) -> None:
 @of(DIGITS)
 def test_terms_are_finite_for_two_classes(name: str) -> None:
     torch.set_default_dtype(torch.float)
-    sane(start(made(name), small(WORLDS["digits-parity"](0)), 1, device="cpu"))
-    sane(start(made(name), loud(small(WORLDS["digits-parity"](0))), 1, device="cpu"))
+    sane(start(made(name), small("digits-parity"), 1, device="cpu"))
+    sane(start(made(name), loud(small("digits-parity")), 1, device="cpu"))
 
 
 @every
@@ -415,13 +422,21 @@ def test_other_tasks_than_classes(name: str, task: str) -> None:
     run = start(made(name), world, 1, device="cpu")
     sane(run)
     assert isinstance(run.judge(), float)
-    sane(start(made(name), labelled(world, lambda y: hide(y, slice(None, None, 2))), 1, device="cpu"))
+    sane(start(made(name), hide(slice(None, None, 2))(world), 1, device="cpu"))
 
 
 @of([n for n in DIGITS if "classes" in CARDS[n].tags])
 def test_other_tasks_are_refused_by_who_needs_classes(name: str) -> None:
     with pytest.raises(Refused, match=name):
         fresh(name, task="regress")
+
+
+@of([n for n in NAMES if CARDS[n].tasks])
+def test_other_tasks_are_refused_by_who_is_for_some(name: str) -> None:
+    assert CARDS[name].tasks == tuple(t for t in CARDS[name].tasks if t in TASKS), f"unknown tasks in {CARDS[name].tasks}"
+    assert WORLDS[CARDS[name].world](0, small=True).task in CARDS[name].tasks
+    with pytest.raises(Refused, match=f"{name}.*is for"):
+        fresh(name, task="juggle")
 
 
 @of([n for n in NAMES if "labels" not in CARDS[n].tags])
@@ -436,11 +451,11 @@ def test_hidden_labels_change_only_the_hard_term(name: str) -> None:
 def test_hidden_labels_leave_their_rows_out(name: str) -> None:
     """Each term either reads no labels, or gives for half of them what the visible half alone gives, as a mean over it or over all
     rows: -1 is no class. What is known beforehand (`sweep`) is labelled either way."""
-    world = small(WORLDS["digits"](0, norm=False))
+    world = small("digits", norm=False)
     if draws(name, world):
         return  # the stream is spent otherwise on half the rows
     rows = [0, 3, 4, 6]
-    hidden = labelled(world, lambda y: hide(y, [i for i in range(len(y)) if i not in rows]))
+    hidden = hide([i for i in range(BATCH) if i not in rows])(world)
     half = recast(world, rows=hidden.rows)
     only = recast(world, rows=edited(world, lambda b: Batch({k: v[rows] for k, v in b.items()})).rows)
     runs = [start(made(name), world, 1, device="cpu") for _ in range(3)]  # networks built alike
@@ -532,12 +547,7 @@ def test_student_stays_in_training_mode(name: str) -> None:
 def test_source_leaves_no_trace_and_repeats_itself(name: str) -> None:
     run = fit(fresh(name), 3)
     before = bits(run)
-
-    def draw() -> Batch:
-        with stream(run.seed, run.step), torch.no_grad():
-            return run.method.source(run)
-
-    a, b = draw(), draw()
+    a, b = look_at(run), look_at(run)
     assert a and not differing(dict(a), dict(b)), "the same step gave other rows"
     assert not any(isinstance(v, Tensor) and v.requires_grad for _, v in leaves(dict(a)))
     assert not differing(before, bits(run)), "asking for rows changed the run"
@@ -638,7 +648,7 @@ def shuffled(world: World) -> World:
 
     def hook(name: str, net: nn.Module) -> nn.Module:
         if name == "teacher":
-            net.register_forward_pre_hook(lambda _m, x: (each(x[0], lambda t: t.roll(1, 0)), *x[1:]))
+            net.register_forward_pre_hook(lambda _m, x: tuple(each(v, lambda t: t.roll(1, 0)) for v in x))
         return net
 
     return hooked(world, hook)
@@ -709,6 +719,8 @@ def test_works_beside_another_method(name: str) -> None:
         with pytest.raises(Refused, match="one player"):
             compose(made(name), made(other))
         return
+    if name not in DIGITS and not {"x", "y"} <= look_at(fresh(name)).keys():
+        return  # rows of a kind that `alone` can't learn from
     both, single = compose(made(name), made(other)), made(name)
     assert registry.build(json.loads(json.dumps(both.config()))) == both
     names: set[str] = set()
@@ -722,6 +734,130 @@ def test_works_beside_another_method(name: str) -> None:
         for k, v in nets_of(lone, "student").items():
             assert torch.allclose(v.double(), nets_of(run, "student")[k].double(), rtol=1e-9, atol=1e-12), k
     assert np.isfinite(run.world.validate(artefact(run)))
+
+
+# ------------------------------------------------------------------------------------------------- what only some kinds must keep
+
+
+@tagged("average")
+def test_the_average_follows_and_is_never_learned(name: str) -> None:
+    """After a step each of its numbers has gone one and the same share of the way to the student's."""
+    run = fresh(name)
+    assert "teacher" not in run.opts and not any(p.requires_grad for p in run.nets["teacher"].parameters())
+    here = lambda: {k: v.clone() for k, v in run.nets["teacher"].state_dict().items() if v.is_floating_point()}
+    shares = []
+    for _ in range(STEPS):
+        before = here()
+        fit(run, run.step + 1)
+        student = run.nets["student"].state_dict()
+        common = [k for k in before if k in student and before[k].shape == student[k].shape]
+        assert common, "teacher and student have no tensor in common"
+        way, went = (torch.cat([(to[k] - before[k]).flatten() for k in common]) for to in (student, here()))
+        share = (went @ way / (way @ way).clamp(min=1e-30)).item()
+        assert -1e-9 <= share <= 1 + 1e-9 and torch.allclose(went, share * way, rtol=1e-6, atol=1e-9), (
+            f"step {run.step}: not on the way from average to student ({share:.3f})"
+        )
+        shares.append(share)
+    assert any(0 < s < 0.999 for s in shares), f"it never averages: it went {sorted(set(shares))[:3]} of the way"
+
+
+@tagged("stream")
+def test_a_stream_shows_no_labels_and_is_scored_before_it_is_learned_from(name: str) -> None:
+    run = fresh(name)
+    told: list[Any] = []
+    fit(run, 4, watch=lambda run, _b, _t: told.append(run.rows().get("y")))
+    assert all(y is None or bool((y == -1).all()) for y in told), "an arrival came with its label"
+    assert sorted(run.observed) == [0, 1, 2, 3], f"scored at steps {sorted(run.observed)}"
+    for step in (0, 2):
+        again = fit(fresh(name), step)
+        again.look()
+        assert again.observed[step] == run.observed[step], f"step {step} was scored by what had already learned from it"
+    blind = fit(fresh(name, observe=lambda made, step: None), 4)
+    assert not blind.observed and not differing(nets(run), nets(blind)), "being watched changed what was learned"
+
+
+@tagged("phases")
+def test_of_a_sequence_only_the_present_task_is_seen(name: str) -> None:
+    world, asked = place(name), []
+    assert world.phase(0) == 0 < world.phase(STEPS - 1), "a sequence of one task"
+
+    def rows(step: int, split: str = "train") -> Batch:
+        asked.append(step)
+        return world.rows(step, split)
+
+    run = start(made(name), recast(world, rows=rows, sweep=None), 1, device="cpu")
+    assert {world.phase(s) for s in asked} == {0}, "later tasks were looked at beforehand"
+    while run.step < STEPS:
+        asked.clear()
+        fit(run, run.step + 1)
+        assert {world.phase(s) for s in asked} <= {world.phase(run.step - 1)}, f"rows of steps {asked} at step {run.step - 1}"
+    assert len(run.observed) == world.phase(STEPS - 1) + 1, f"scored at {sorted(run.observed)}, not once a task"
+
+
+@tagged("acts")
+def test_who_acts_learns_from_what_the_student_did(name: str) -> None:
+    """Another student has other episodes; nothing in them carries a gradient."""
+    run, other = fresh(name), fresh(name)
+    with torch.no_grad(), stream("other"):
+        for p in other.nets["student"].parameters():
+            p += torch.randn_like(p)
+    a, b = look_at(run), look_at(other)
+    assert differing(dict(a), dict(b)), "the episodes are the same whoever acts"
+    assert not any(isinstance(v, Tensor) and v.requires_grad for _, v in leaves(dict(a)))
+    assert "reward" not in a or a.reward.isfinite().all()
+
+
+@tagged("curriculum")
+def test_a_curriculum_hears_what_came_of_its_tasks(name: str) -> None:
+    """The tasks that it hands out are of the world's kind, and depend on how earlier ones went."""
+    world = place(name)
+
+    def upside_down(actor: nn.Module, x: Tensor) -> Batch:
+        done = world.play(actor, x)
+        return Batch({**done, "reward": done.reward.max() - done.reward})
+
+    run, other = fresh(name), fresh(name, play=upside_down)
+    apart = False
+    while run.step < STEPS and not apart:
+        a, b = look_at(run), look_at(other)
+        assert a.x.shape == world.rows(run.step).x.shape and bool(((a.x >= 0) & (a.x <= 1)).all()), "a task out of the unit cube"
+        apart = not torch.equal(a.x, b.x)
+        other.nets["student"].load_state_dict(run.nets["student"].state_dict())  # the same student, whatever it learned
+        fit(run, run.step + 1)
+        fit(other, other.step + 1)
+    assert apart, f"in {STEPS} steps the tasks are the same whatever came of them"
+
+
+@tagged("rewrites")
+def test_what_the_teacher_wrote_is_learned_from(name: str) -> None:
+    world, run = place(name), fresh(name)
+    known = {tuple(r.flatten().tolist()) for step in range(4 * STEPS) for r in world.rows(step).x}
+    wrote: set[Any] = set()
+    fit(run, STEPS, watch=lambda _r, b, _t: wrote.update(tuple(r.flatten().tolist()) for r in b.x))
+    assert wrote - known, "every row that was learned from is one of the world's own"
+
+
+@tagged("data")
+def test_a_made_data_set_can_be_learned_from(name: str) -> None:
+    run = fit(fresh(name), STEPS)
+    data, rows = artefact(run), run.world.rows(0)
+    assert isinstance(data, Batch) and len(data.x) == len(data.y) > 0 and data.x.shape[1:] == rows.x.shape[1:]
+    assert all(v.isfinite().all() and not v.requires_grad for _, v in leaves(dict(data)))
+    assert set(data.y.tolist()) >= set(rows.y.tolist()) or data.y.is_floating_point(), "a class is missing"
+    pupil = run.world.student()
+    run.world.hard(pupil(data.x), data).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in pupil.parameters())
+
+
+@tagged("search")
+def test_what_was_found_is_within_the_limit(name: str) -> None:
+    """And stands alone: a network of its own size, not the big one with parts switched off."""
+    count = lambda net: sum(p.numel() for p in net.parameters())
+    run = fit(fresh(name), STEPS)
+    found, whole = artefact(run), run.nets["student"]
+    assert isinstance(found, nn.Module) and count(found) <= run.method.limit * count(whole), (count(found), count(whole))
+    tight = start(dataclasses.replace(run.method, limit=count(found) / count(whole) * 0.999), run.world, 1, device="cpu")
+    assert count(artefact(fit(tight, 2))) < count(found), "a tighter limit found nothing smaller"
 
 
 # ------------------------------------------------------------------------------------------------------------------ two processes
@@ -773,6 +909,6 @@ def one_and_two(name: str, folder: Path) -> None:
 @of(list(PAIR))
 def test_two_processes_are_one_with_twice_the_rows(name: str) -> None:
     """Not for who compares rows of a batch (tag 'batch'), nor for who draws chance in a step: each process draws its own."""
-    if draws(name, small(WORLDS["digits"](0, norm=False))):
+    if draws(name, small("digits", norm=False)):
         return
     one_and_two(name, pair())

@@ -222,7 +222,8 @@ def test_torch_stays_out_of_quick_commands() -> None:
 
 
 def test_compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from understudy.worlds import WORLDS, digits
+    from understudy.worlds import WORLDS
+    from understudy.worlds.digits import digits
 
     monkeypatch.setenv("COLUMNS", "160")  # nothing is folded
     monkeypatch.setitem(WORLDS, "digits", lambda seed, ready=False: digits(seed))  # whose teachers know nothing, and cost nothing

@@ -32,6 +32,7 @@ def state(run: Run) -> dict[str, Any]:
         "nets": sharding.gather(dict(run.nets.state_dict())),
         "opts": {k: sharding.gather(o.state_dict()) for k, o in run.opts.items()},
         "best": best,
+        "observed": dict(run.observed),
     }
 
 
@@ -50,7 +51,7 @@ def restore(run: Run, saved: dict[str, Any]) -> Run:
         raise Refused(f"checkpoint: its networks are not this run's: {str(e).splitlines()[1].strip()}") from None
     for name, opt in run.opts.items():
         sharding.load_optimiser(opt, saved["opts"][name])
-    run.seed, run.step = saved["seed"], saved["step"]
+    run.seed, run.step, run.observed = saved["seed"], saved["step"], dict(saved.get("observed", {}))
     run.best = saved["best"] and Best(saved["best"]["score"], saved["best"]["step"], _to_artefact(run, saved["best"]["artefact"]))
     return run
 

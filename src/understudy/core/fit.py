@@ -16,6 +16,7 @@ from understudy.core.errors import NotFinite
 from understudy.core.method import Method
 from understudy.core.run import Run, parameters
 from understudy.core.seeds import reseed, stream
+from understudy.core.world import World
 
 Terms = dict[str, Tensor]
 Watch = Callable[[Run, Batch, dict[str, Terms]], None]
@@ -31,8 +32,11 @@ def fit(
     """
     until = run.world.steps if until is None else until
     hooked = type(run.method).after_step is not Method.after_step
+    observed = type(run.world).observe is not World.observe
     with stream(run.seed, "fit"), seal.learning():
         while run.step < until:
+            if observed:
+                run.look()
             reseed(run.seed, run.step, *([run.world.rank] if run.world.rank else []))
             batch, terms = turns(run)
             if watch is not None and run.step % every == 0:
@@ -46,6 +50,8 @@ def fit(
             run.step += 1
             if after is not None:
                 after(run)
+        if observed and run.step >= run.world.steps:
+            run.look()
     return run
 
 

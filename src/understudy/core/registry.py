@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from understudy.core.method import Method
 
 ROOT = Path(__file__).parents[1] / "methods"
+ELSEWHERE = {"compose": "understudy.compose"}  # methods that no paper is about, and where they register themselves
 _LOADED: dict[str, type[Method]] = {}
 
 
@@ -49,8 +50,8 @@ def get(name: str) -> type[Method]:
     """The method's class; 'ls-kd' and 'ls_kd' are the same. Raises `Refused` with the nearest names."""
     name = name.replace("_", "-")
     if name not in _LOADED:
-        if name == "compose":
-            importlib.import_module("understudy.core.compose")
+        if name in ELSEWHERE:
+            importlib.import_module(ELSEWHERE[name])
         elif name in files():
             importlib.import_module(f"understudy.methods.{files()[name].parent.name}.{files()[name].stem}")
         else:

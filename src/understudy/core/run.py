@@ -42,6 +42,7 @@ class Run:
     precision: str = "no"
     step: int = 0
     best: Best | None = None
+    observed: dict[int, float] = field(default_factory=dict)  # step -> what the world saw then (`World.observe`)
 
     def __getitem__(self, name: str) -> nn.Module:
         return self.nets[name]
@@ -81,6 +82,21 @@ class Run:
             self.best = Best(score, self.step, made)
         return score
 
+    def look(self) -> None:
+        """Let the world see what there is before the next step, if it wants to."""
+        if self.step in self.observed:
+            return  # resumed where it was already seen
+        with stream(self.seed, self.step, "observe"), seal.lifted():
+            seen = self.world.observe(lambda: artefact(self), self.step)
+        if seen is not None:
+            self.observed[self.step] = seen
+
+    def worth(self, split: str = "test") -> float:
+        """The score of the run: the mean of what was observed where its world observes, else the artefact's on that split."""
+        if self.observed:
+            return sum(self.observed.values()) / len(self.observed)
+        return self.world.score(artefact(self)) if split == "test" else self.world.validate(artefact(self))
+
 
 def start(method: Method, world: World, seed: int = 0, *, device: str | torch.device | None = None, precision: str = "no") -> Run:
     """A run at step 0: networks built in the seed's stream, players assigned, devices found.
@@ -115,6 +131,9 @@ def start(method: Method, world: World, seed: int = 0, *, device: str | torch.de
 
 
 def _fits(method: Method, world: World) -> None:
+    if method.card.tasks and world.task not in method.card.tasks:
+        raise refuse("method", method.name, f"the task is '{world.task}', and '{method.name}' is for {', '.join(method.card.tasks)}",
+                     f"the world '{method.card.world}' shows what it needs")  # fmt: skip
     if "classes" in method.card.tags and world.task != "classify":
         raise refuse("method", method.name, f"the task is '{world.task}', and '{method.name}' reads logits over classes",
                      "use a method without the tag 'classes', e.g. kd, fitnet, rkd or pkt")  # fmt: skip

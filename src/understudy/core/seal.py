@@ -21,6 +21,16 @@ def learning() -> Iterator[None]:
         _LEARNING.reset(token)
 
 
+@contextmanager
+def lifted() -> Iterator[None]:
+    """Inside, the world itself may look: it scores what is learning, and tells it nothing."""
+    token = _LEARNING.set(False)
+    try:
+        yield
+    finally:
+        _LEARNING.reset(token)
+
+
 def check(what: str) -> None:
     """Raises `Sealed` while something is learning."""
     if _LEARNING.get():

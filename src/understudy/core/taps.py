@@ -66,7 +66,8 @@ def _some(names: list[str], most: int = 12) -> str:
 def tap(net: nn.Module, at: At, *x: Any) -> tuple[Any, Any]:
     """The output, and the tensor read at `at` (a tuple of names gives a tuple of tensors, 'stages' as many as there are).
 
-    'layer3' reads what leaves the module, 'layer3:in' what enters it. Of a module that is called twice, the last call is read.
+    'layer3' reads what leaves the module, 'layer3:in' what enters it, 'stage:-1.attention.self.query' a module inside the last
+    stage, so one name does for networks of different depth. Of a module that is called twice, the last call is read.
     Raises `TapError` where a name isn't a module (naming the nearest ones) or the module didn't run.
     """
     if hasattr(net, "read"):  # stored answers have no modules, and know what they were labelled with
@@ -133,8 +134,9 @@ def resolve(net: nn.Module, at: At, *x: Any) -> tuple[str, ...]:
             names.extend(anatomy(net, *x).stages)
         elif word.startswith("stage:"):
             stages = anatomy(net, *x).stages
+            which, dot, inside = word.removeprefix("stage:").partition(".")
             try:
-                names.append(stages[int(word.removeprefix("stage:"))])
+                names.append(stages[int(which)] + dot + inside)
             except (ValueError, IndexError):
                 raise TapError(
                     f"tap '{word}': {type(_core(net)).__name__} has {len(stages)} stages ({_some(list(stages))}), counted 0 to {len(stages) - 1} or -1 backwards"

@@ -39,8 +39,9 @@ class World:
 
     seed: of the order of rows. size: training rows. batch: rows a process and step. steps: the budget of student updates. rank,
     ranks: this process among those that share the run; `rows` gives a process its own part. views: what 'student' and 'teacher'
-    see of an input (normalisation, a crop), applied on the way in. task: what the student is for; 'classify', 'multilabel',
-    'regress', or a kind of its own.
+    see of an input (normalisation, a crop), applied on the way in. task: what the student is for, a name in `understudy.tasks`.
+    metric: what `score` is; share: whether it is a share of 1, which is told in points of a hundred. split: which rows a world
+    that observes is scored on, 'test' or 'valid'.
     """
 
     seed: int = 0
@@ -50,6 +51,9 @@ class World:
     rank: int = 0
     ranks: int = 1
     task: str = "classify"
+    metric: str = "accuracy"
+    share: bool = True
+    split: str = "test"
     player: Player = field(default_factory=lambda: Player(sgd()))
     views: Mapping[str, View] = field(default_factory=dict)
 
@@ -74,6 +78,10 @@ class World:
         """Every training row once, in any order, the same for all processes: for what a method must know beforehand."""
         raise NotImplementedError
 
+    def phase(self, step: int) -> int:
+        """Which task of a sequence the rows of this step are from, counted from 0 and never falling; a world of one task has one."""
+        return 0
+
     def play(self, actor: nn.Module, x: Tensor) -> Batch:
         """Whole episodes: what the actor did and what it was worth."""
         raise NotImplementedError
@@ -85,6 +93,15 @@ class World:
     def soft(self, out: Tensor, target: Tensor, t: float) -> Tensor:
         """The plainest loss towards a teacher's answer, of the task's own kind; -> []."""
         raise NotImplementedError
+
+    def observe(self, made: Callable[[], nn.Module | Batch], step: int) -> float | None:
+        """Scored while it learns: what the artefact is worth after `step` steps, before it sees the rows of the next; None where
+        there is nothing to note. Called between all steps and at the end; `made()` builds the artefact, so ask for it when needed.
+
+        A stream is scored on each batch that arrives, a sequence of tasks at the end of each. The score of such a run is the mean
+        of what was observed (`Run.worth`). The test split is open here, and what is seen reaches no method.
+        """
+        return None
 
     def validate(self, artefact: nn.Module | Batch) -> float:
         """On rows kept for choosing; higher is better."""

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 def compose(*parts: Method, weights: tuple[float, ...] | list[float] = (), schedules: tuple[str, ...] | list[str] = ()) -> Method:
-    """Several methods at once (see `core.compose.Compose`); schedules: 'constant', 'rise', 'fall' or 'cosine', one a method."""
-    from understudy.core.compose import Compose
+    """Several methods at once (see `understudy.compose.Compose`); schedules: 'constant', 'rise', 'fall' or 'cosine', one a method."""
+    from understudy.compose import Compose
 
     return Compose(tuple(parts), tuple(weights), tuple(schedules))
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from understudy.core.batch import Batch, Views, each, rows_in
 from understudy.core.errors import refuse
 from understudy.core.seeds import stream
-from understudy.core.world import World
+from understudy.core.world import World, recast
 from understudy.tasks import task
 
 
@@ -44,18 +44,20 @@ class Rows(World):
 
     new_student: makes one at every call; given_teacher: handed out as it is (methods freeze a copy). The k-th of R processes takes
     the k-th part of a batch of R x batch rows, so R processes see what one with the R-fold batch sees. scale: the unit in which a
-    regression's errors are squared, so that a loss doesn't hang on the unit of its target.
+    regression's errors are squared, so that a loss doesn't hang on the unit of its target. pupils: fresh students that a made data set is judged by.
     """
 
     data: Any = None
     new_student: Callable[[], nn.Module] = field(default=nn.Identity)
     given_teacher: nn.Module | None = None
     scale: float = 1.0
+    pupils: int = 3
 
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise refuse("batch", self.batch, "a whole number of 1 or more")
         self.size = rows_in(self.data.train.x)
+        self.metric, self.share = task(self.task).metric, task(self.task).share
 
     def student(self) -> nn.Module:
         return self.new_student()
@@ -97,9 +99,12 @@ class Rows(World):
     def score(self, artefact: nn.Module | Batch) -> float:
         return self.measure(artefact, self.data.test)[task(self.task).metric]
 
-    def measure(self, net: Any, split: Split) -> dict[str, float]:
-        """The task's metrics of a network on a split."""
-        return task(self.task).metrics(answers(net, split.x), split.y)
+    def measure(self, made: nn.Module | Batch, split: Split) -> dict[str, float]:
+        """The task's metrics of a network on a split; of a data set, their means over `pupils` fresh students that it taught."""
+        if isinstance(made, nn.Module):
+            return task(self.task).metrics(answers(made, split.x), split.y)
+        marks = [self.measure(taught(self, made, seed), split) for seed in range(self.pupils)]
+        return {k: sum(m[k] for m in marks) / len(marks) for k in marks[0]}
 
 
 def _take(rows: Split, pick: Tensor) -> Batch:
@@ -131,12 +136,18 @@ def answers(net: nn.Module, x: Any, name: str = "", size: int = 512) -> Tensor:
             m.training = mode
 
 
+def taught(world: Rows, rows: Batch, seed: int, steps: int = 200) -> nn.Module:
+    """A fresh student trained on a small data set alone, all of it at every step."""
+    with stream(seed, "pupil"):
+        pupil = world.student()
+    return trained(recast(world, rows=lambda step, split="train": Batch(rows)), pupil, steps, seed)
+
+
 def trained(world: Rows, net: nn.Module, steps: int, seed: int = 0, **how: Any) -> nn.Module:
     """A copy of a network trained on the world's labels alone."""
     from understudy.core.fit import fit
     from understudy.core.registry import get
     from understudy.core.run import artefact, start
-    from understudy.core.world import recast
 
     alone = get("alone")()
     made = artefact(fit(start(alone, recast(world, new_student=lambda: copy.deepcopy(net), steps=steps, **how), seed)))
