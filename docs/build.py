@@ -24,6 +24,7 @@ ROOT = DOCS.parent
 SOURCE = ROOT / "src" / "understudy"
 MADE = DOCS / "_generated"
 SITE = ROOT / "site"
+PICTURES = DOCS / "pictures" / "scenes"  # one a method, made by `docs/pictures.py scenes`
 PACKAGES = ("core", "parts")  # every public name counts here, elsewhere those in `__all__`
 
 # ------------------------------------------------------------------------------------------------------------ reading the code
@@ -210,7 +211,7 @@ def proved(found: Mapping[str, Any] | None, name: str) -> str:
     """The verdict and the figures behind it."""
     if found is None:
         return f"None is committed yet. `understudy prove {name}` makes it."
-    rows = []
+    rows, unit = [], 100 if found.get("share", True) else 1
     for side, scores in found["scores"].items():
         picked = found["chosen"][side]
         settings = {k: v for k, v in picked["config"].items() if k != "name"} | (
@@ -221,15 +222,50 @@ def proved(found: Mapping[str, Any] | None, name: str) -> str:
         rows.append(
             [
                 cell(who),
-                f"{100 * statistics.mean(scores):.2f}",
-                f"{100 * spread:.2f}",
+                f"{unit * statistics.mean(scores):.2f}" if unit == 100 else f"{statistics.mean(scores):.4g}",
+                f"{unit * spread:.2f}" if unit == 100 else f"{spread:.2g}",
                 " ".join(code(f"{k}={v}") for k, v in settings.items()) or "none",
             ]
         )
     about = (f"{len(found['seeds'])} seeds, paired; {found['updates']:,} updates each; {found['metric']} of the world `{found['world']}`; "
              f"{found['seconds']:,.0f} s; " + ", ".join(f"{k} {v}" for k, v in found["versions"].items()))  # fmt: skip
-    return "\n\n".join([f"{mark(found)} **{cell(found['verdict'])}**", table(["side", "mean x 100", "spread", "chosen on the validation split"], rows), about + ".",
+    return "\n\n".join([f"{mark(found)} **{cell(found['verdict'])}**", table(["side", "mean x 100" if unit == 100 else "mean", "spread", "chosen on the validation split"], rows), about + ".",
                         f"Again: `{found['command']}`"])  # fmt: skip
+
+
+def usage(entry: Any) -> list[str]:
+    """How a user runs it: on rows of their own, or, where it asks for a kind of world, there."""
+    use = entry.name.replace("-", "_")
+    if not entry.card.tasks or {"classify", "multilabel", "regress"} & set(entry.card.tasks):
+        return [block(f"understudy distill --teacher digits --student tiny-cnn --data digits --method {entry.name}", "sh"),
+                block(f"from understudy import distill, methods\n\nrun = distill(method=methods.{use}())", "python")]  # fmt: skip
+    lines = (
+        f"from understudy import methods, rehearse\n\ndone = rehearse(methods.{use}())\nprint(done.run.world.metric, done.score)"
+    )
+    return [block(f"understudy rehearse {entry.name} --against", "sh"), block(lines, "python")]
+
+
+def verbs_page() -> None:
+    """Which verbs each method has of its own, which parts it takes, which networks and players it brings: read from the code."""
+    from understudy.core import registry
+
+    verbs = ("players", "setup", "source", "loss", "after_step", "result")
+    rows, uses = [], dict[str, int]()
+    for e in sorted(registry.entries().values(), key=lambda e: (e.family, e.name)):
+        code_ = ast.parse(e.path.read_text())
+        own = {f.name for n in code_.body if isinstance(n, ast.ClassDef) for f in n.body if isinstance(f, ast.FunctionDef)}
+        taken = sorted({str(n.module).rpartition(".")[2] for n in ast.walk(code_) if isinstance(n, ast.ImportFrom)
+                        and str(n.module).startswith("understudy.parts.")})  # fmt: skip
+        for part in taken:
+            uses[part] = uses.get(part, 0) + 1
+        rows.append([f"[{e.name}]({e.name}.md)", e.family, e.card.world, *("●" if v in own else "" for v in verbs),
+                     ", ".join(taken), str(len(e.path.read_text().splitlines()))])  # fmt: skip
+    shares = ", ".join(f"`{k}` {v}" for k, v in sorted(uses.items(), key=lambda kv: (-kv[1], kv[0])))
+    write("methods/verbs.md", "\n\n".join([
+        "# Verbs and parts", "A dot is a verb that the method writes itself; where there is none, the core's own holds. "
+        "No method imports another, and the core knows none of them by name.",
+        table(["method", "family", "world", *(f"`{v}`" for v in verbs), "parts", "lines"], rows),
+        f"How many methods take each part: {shares}."]))  # fmt: skip
 
 
 def method_page(entry: Any) -> str:
@@ -261,10 +297,11 @@ def method_page(entry: Any) -> str:
     if card.tags:
         parts.append("\n".join(f"- `{t}`: {cell(TAGS[t])}" for t in sorted(card.tags)))
     parts += ["## Proof", proved(proof(entry.name), entry.name)]
-    use = entry.name.replace("-", "_")
-    parts += ["## Use", block(f"understudy distill --teacher digits --student tiny-cnn --data digits --method {entry.name}", "sh"),
-              block(f"from understudy import distill, methods\n\nrun = distill(method=methods.{use}())", "python"),
-              "## Code", f"`{entry.path.relative_to(ROOT)}`", block(entry.path.read_text().rstrip(), "python")]  # fmt: skip
+    picture = PICTURES / f"{entry.path.stem}.png"
+    if picture.is_file():
+        about = ast.get_docstring(ast.parse((DOCS / "scenes" / f"{entry.path.stem}.py").read_text())) or ""
+        parts[2:2] = [f"![{entry.name}](../../pictures/scenes/{picture.name})", prose(about)]
+    parts += ["## Use", *usage(entry), "## Code", f"`{entry.path.relative_to(ROOT)}`", block(entry.path.read_text().rstrip(), "python")]  # fmt: skip
     return "\n\n".join(parts)
 
 
@@ -274,7 +311,8 @@ def methods_pages() -> int:
     found = sorted(registry.entries().values(), key=lambda e: (e.family, e.card.year, e.name))
     parts = [
         "# Methods",
-        f"{len(found)} published methods by family; ✔ the proof holds, ✘ it is published as not reproduced at this scale, empty: none is committed yet.",
+        f"{len(found)} published methods by family; ✔ the proof holds, ✘ it is published as not reproduced at this scale, empty: none is committed yet. "
+        "[Verbs and parts](verbs.md) says what each is made of.",
     ]
     families = []
     for family, group in groupby(found, key=lambda e: e.family):
@@ -286,7 +324,8 @@ def methods_pages() -> int:
         write(f"methods/family-{family}.md", "\n\n".join([f"# {family}", listed, toc(*(e.name for e in entries), hidden=True)]))
     for e in found:
         write(f"methods/{e.name}.md", method_page(e))
-    write("methods/index.md", "\n\n".join([*parts, toc(*families, hidden=True)]))
+    write("methods/index.md", "\n\n".join([*parts, toc(*families, "verbs", hidden=True)]))
+    verbs_page()
     return len(found)
 
 

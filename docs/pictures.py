@@ -1,6 +1,8 @@
 """The README's pictures, made by the software itself: a run in a terminal, its report, a list of methods.
 
-    python docs/pictures.py [list terminal report]
+    python docs/pictures.py [list terminal report] [scenes | scenes/NAME ...]
+
+A scene is a file of `docs/scenes` whose `scene()` trains a method on its world and draws what it does.
 
 The run is the one of `make run`, and its outcome is shown as it came out.
 """
@@ -108,12 +110,36 @@ def draw_report(job: Any) -> None:
     said(path)
 
 
+def draw_scene(path: Path) -> None:
+    """Train and draw; a scene sets no global style, so each is drawn in the same one."""
+    import importlib.util
+
+    import matplotlib as mpl
+    import torch
+
+    mpl.use("Agg")
+    torch.set_num_threads(1)
+    spec = importlib.util.spec_from_file_location(f"scenes.{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    target = PICTURES / "scenes" / f"{path.stem}.png"
+    target.parent.mkdir(exist_ok=True)
+    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
+        module.scene().savefig(target, dpi=110, metadata={"Software": None})
+    said(target)
+
+
 def main(*wanted: str) -> None:
-    wanted = wanted or ("list", "terminal", "report")
-    unknown = set(wanted) - {"list", "terminal", "report"}
+    wanted = wanted or ("list", "terminal", "report", "scenes")
+    scenes = {f"scenes/{p.stem}": p for p in sorted((PICTURES.parent / "scenes").glob("*.py"))}
+    unknown = set(wanted) - {"list", "terminal", "report", "scenes", *scenes}
     if unknown:
-        sys.exit(f"{', '.join(sorted(unknown))}: there are list, terminal and report")
+        sys.exit(f"{', '.join(sorted(unknown))}: there are list, terminal, report, scenes and {', '.join(scenes)}")
     PICTURES.mkdir(exist_ok=True)
+    for name, path in scenes.items():
+        if "scenes" in wanted or name in wanted:
+            draw_scene(path)
     if "list" in wanted:
         draw_list()
     if {"terminal", "report"} & set(wanted):

@@ -89,7 +89,6 @@ def _place(
     from understudy.config import to_toml
     from understudy.core.world import recast
     from understudy.parts.schedule import cosine
-    from understudy.tasks import task
     from understudy.worlds import WORLDS
 
     def budget(place: Any) -> Any:
@@ -111,7 +110,7 @@ def _place(
         of = lambda seed: budget(make(seed, ready=True))
         sample = make(0)
         updates = steps or sample.steps
-        return of, {"problem": name, "metric": task(sample.task).metric, "updates": updates}
+        return of, {"problem": name, "metric": sample.metric, "updates": updates}
     with waiting("loading …"):
         from understudy.job import plan
 
@@ -120,7 +119,7 @@ def _place(
     base = budget(job.world)
     about = {
         "problem": f"{config.student} from {config.teacher} on {job.data.name}",
-        "metric": task(base.task).metric,
+        "metric": base.metric,
         "updates": base.steps,
     }
     return lambda seed: recast(base, seed=seed), about
@@ -130,19 +129,20 @@ def _scores(chosen: dict[str, Any], place: Callable[[int], Any], seeds: int, spl
             bar: Callable[[str, int, int], None]) -> tuple[dict[str, list[float]], dict[str, list[float]]]:  # fmt: skip
     """In memory: nothing is written. The last weights count, not the best ones."""
     from understudy.core.fit import fit
-    from understudy.core.run import artefact, start
+    from understudy.core.run import start
+    from understudy.core.world import recast
 
     scores: dict[str, list[float]] = {k: [] for k in chosen}
     seconds: dict[str, list[float]] = {k: [] for k in chosen}
     for name in chosen:
         bar(name, 0, seeds)
     for seed in range(seeds):
-        world = place(seed)
+        world = recast(place(seed), split=split)
         for name, method in chosen.items():
             begun = time.perf_counter()
-            made = artefact(fit(start(method, world, seed, precision=precision)))
+            run = fit(start(method, world, seed, precision=precision))
             seconds[name].append(time.perf_counter() - begun)
-            scores[name].append(world.score(made) if split == "test" else world.validate(made))
+            scores[name].append(run.worth(split))
             bar(name, seed + 1, seeds)
     return scores, seconds
 

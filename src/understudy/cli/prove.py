@@ -30,17 +30,28 @@ def prove(
     seeds: Annotated[int, Option(min=2, help="Pairs of trainings.")] = 10,
     folder: Annotated[Path, Option(help="Where proofs are written.")] = Path("proofs"),
     jobs: Annotated[int, Option(min=1, help="Processes.")] = 2,
+    data: Annotated[
+        Path | None,
+        Option(
+            help="Real data for the world of the method, which is named; the proof goes to FOLDER/<name of the data>.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> Answer:
     """Does a method help, and because of the teacher?
 
     Paired over seeds, against its baseline and against a placebo teacher; written as it comes out."""
     chosen = _chosen(names or [], every)
+    if data is not None:
+        if every or len(chosen) > 1:
+            raise refuse("--data", str(data), "for one method at a time", "name the method")
+        folder = folder / data.name
     if new:
         chosen = [n for n in chosen if not (folder / f"{n.replace('-', '_')}.json").exists()]
     results: dict[str, dict[str, Any] | str] = {}
     with bars() as bar:
         bar("proofs", 0, len(chosen))
-        for name, result in _prove(chosen, seeds, min(jobs, len(chosen)), bar):
+        for name, result in _prove(chosen, seeds, min(jobs, len(chosen)), bar, str(data or "")):
             results[name] = result
             if isinstance(result, dict):
                 from understudy.prove import publish
@@ -76,15 +87,15 @@ def _chosen(names: list[str], every: bool) -> list[str]:
 
 
 def _prove(
-    names: list[str], seeds: int, jobs: int, bar: Callable[[str, int, int], None]
+    names: list[str], seeds: int, jobs: int, bar: Callable[[str, int, int], None], data: str
 ) -> Iterator[tuple[str, dict[str, Any] | str]]:
     """As they are done; a method that stops doesn't stop the others."""
     if jobs <= 1:
         for name in names:
-            yield name, _one(name, seeds, functools.partial(bar, name))
+            yield name, _one(name, seeds, functools.partial(bar, name), data)
         return
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        waiting = {pool.submit(_one, name, seeds): name for name in names}
+        waiting = {pool.submit(_one, name, seeds, data=data): name for name in names}
         try:
             for done in as_completed(waiting):
                 yield waiting[done], done.result()
@@ -93,7 +104,7 @@ def _prove(
             raise
 
 
-def _one(name: str, seeds: int, say_: Callable[[int, int], Any] = lambda *_: None) -> dict[str, Any] | str:
+def _one(name: str, seeds: int, say_: Callable[[int, int], Any] = lambda *_: None, data: str = "") -> dict[str, Any] | str:
     """A proof, or why there is none. One thread, so that the bits don't depend on the machine's number of cores."""
     import torch
 
@@ -101,6 +112,6 @@ def _one(name: str, seeds: int, say_: Callable[[int, int], Any] = lambda *_: Non
 
     torch.set_num_threads(1)
     try:
-        return prove(name, seeds, say_)
+        return prove(name, seeds, say_, data)
     except Refused as e:
         return str(e)

@@ -22,12 +22,19 @@ def _build(module: str, name: str, *args: Any, **kwargs: Any) -> World:
     return world
 
 
+def function(name: str) -> Callable[..., World]:
+    """The function behind a world's name, its file imported."""
+    module, of = WORLDS[name].args
+    found: Callable[..., World] = getattr(importlib.import_module(module), of)
+    return found
+
+
 def _functions(path: Path) -> list[str]:
     return [f.name for f in ast.parse(path.read_text()).body if isinstance(f, ast.FunctionDef) and not f.name.startswith("_")
             and f.args.args and f.args.args[0].arg == "seed"]  # fmt: skip
 
 
-WORLDS: dict[str, Callable[..., Any]] = {
+WORLDS: dict[str, partial[Any]] = {
     name.replace("_", "-"): partial(_build, f"understudy.worlds.{path.stem}", name)
     for path in sorted(Path(__file__).parent.glob("[!_]*.py"))
     for name in _functions(path)
