@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from understudy.core.errors import NotFinite, Refused, Sealed, TapError
     from understudy.job import Job, distill, plan, resume
     from understudy.loops import Criterion
-    from understudy.rehearse import rehearse
+    from understudy.rehearsal import rehearse
 
 __version__ = "0.1.0"
 
 # imported when first asked for, so that `import understudy` costs nothing
 _NAMES = {
     "distill": "job", "plan": "job", "resume": "job", "Job": "job", "Config": "config", "Training": "config", "doctor": "checks",
-    "Criterion": "loops", "rehearse": "rehearse",
+    "Criterion": "loops", "rehearse": "rehearsal",
     "Refused": "core.errors", "TapError": "core.errors", "NotFinite": "core.errors", "Sealed": "core.errors",
 }  # fmt: skip
 _MODULES = ("data", "methods", "models", "parts", "tasks", "teachers", "worlds")

@@ -89,7 +89,7 @@ Where = tuple[str, str]  # a world's name, and the path of its real data or ""
 
 @functools.lru_cache(maxsize=4)  # a proof goes through the seeds one by one
 def world(where: Where, seed: int) -> World:
-    from understudy.rehearse import stage
+    from understudy.rehearsal import stage
 
     return stage(where[0], seed, where[1] or None)
 

@@ -264,7 +264,7 @@ def test_a_real_proof_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyP
     from understudy import prove
 
     monkeypatch.setattr(prove, "outcome", lambda where, side, seed, split: 0.5 + 0.01 * seed * (not side.placebo))
-    monkeypatch.setattr(prove, "world", lambda where, seed: types.SimpleNamespace(steps=3))
+    monkeypatch.setattr(prove, "world", lambda where, seed: types.SimpleNamespace(steps=3, metric="accuracy", share=True))
     done = u("prove", "kd", "--seeds", 3, "--folder", tmp_path, "--jobs", 1, "--json")
     assert done.exit_code == 1, done.output
     assert json.loads(done.stdout)["kd"] == json.loads((tmp_path / "kd.json").read_text())

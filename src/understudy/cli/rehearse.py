@@ -34,7 +34,7 @@ def rehearse(
     The world needs no download; what was made is kept in a folder of its own."""
     entry(name.partition("?")[0])
     with bars() as bar:
-        from understudy.rehearse import rehearse as go
+        from understudy.rehearsal import rehearse as go
 
         method = configured(name)
         where = folder / f"rehearsal-{method.name}-{seed}"

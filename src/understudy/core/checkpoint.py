@@ -17,7 +17,7 @@ from understudy.core import sharding
 from understudy.core.batch import Batch
 from understudy.core.errors import Refused, refuse
 from understudy.core.files import write_atomically
-from understudy.core.run import Best, Run, artefact
+from understudy.core.run import Best, Run, artefact, take_shapes
 
 KEEP = 2  # the newest, and the one before it in case the newest can't be read
 
@@ -33,6 +33,7 @@ def state(run: Run) -> dict[str, Any]:
         "opts": {k: sharding.gather(o.state_dict()) for k, o in run.opts.items()},
         "best": best,
         "observed": dict(run.observed),
+        "reshaped": sorted(run.reshaped),
     }
 
 
@@ -45,6 +46,9 @@ def restore(run: Run, saved: dict[str, Any]) -> Run:
             f"this run's own method, {run.method.config()}",
             "resume with the configuration it was started with",
         )
+    run.reshaped = set(saved.get("reshaped", ()))
+    for name in run.reshaped & set(run.nets):
+        take_shapes(run.nets[name], {k.removeprefix(f"{name}."): v for k, v in saved["nets"].items() if k.startswith(f"{name}.")})
     try:
         sharding.load(run.nets, saved["nets"])
     except RuntimeError as e:
@@ -110,6 +114,8 @@ def _of_artefact(made: nn.Module | Batch) -> dict[str, Any]:
 def _to_artefact(run: Run, saved: dict[str, Any]) -> nn.Module | Batch:
     made = artefact(run)
     if isinstance(made, nn.Module):
+        if run.reshaped:
+            take_shapes(made, saved)
         made.load_state_dict(saved)
         return made
     return Batch(saved)

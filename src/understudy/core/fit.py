@@ -31,28 +31,32 @@ def fit(
     called between steps, where the run may be judged or saved. Raises `NotFinite` naming the term, before the weights take it in.
     """
     until = run.world.steps if until is None else until
-    hooked = type(run.method).after_step is not Method.after_step
     observed = type(run.world).observe is not World.observe
     with stream(run.seed, "fit"), seal.learning():
         while run.step < until:
             if observed:
                 run.look()
             reseed(run.seed, run.step, *([run.world.rank] if run.world.rank else []))
-            batch, terms = turns(run)
-            if watch is not None and run.step % every == 0:
-                with stream(run.seed, run.step, "watch"):
-                    watch(run, batch, {player: {k: v.detach() for k, v in own.items()} for player, own in terms.items()})
-            backward(run, terms)
-            move(run, terms)
-            if hooked:
-                with torch.no_grad():
-                    run.method.after_step(run, batch)
+            _step(run, watch if run.step % every == 0 else None)
             run.step += 1
             if after is not None:
                 after(run)
         if observed and run.step >= run.world.steps:
             run.look()
     return run
+
+
+def _step(run: Run, watch: Watch | None) -> None:
+    """One step; nothing of its graph outlives it, so a network may come out of it in another shape."""
+    batch, terms = turns(run)
+    if watch is not None:
+        with stream(run.seed, run.step, "watch"):
+            watch(run, batch, {player: {k: v.detach() for k, v in own.items()} for player, own in terms.items()})
+    backward(run, terms)
+    move(run, terms)
+    if type(run.method).after_step is not Method.after_step:
+        with torch.no_grad():
+            run.method.after_step(run, batch)
 
 
 def turns(run: Run) -> tuple[Batch, dict[str, Terms]]:

@@ -43,6 +43,7 @@ class Run:
     step: int = 0
     best: Best | None = None
     observed: dict[int, float] = field(default_factory=dict)  # step -> what the world saw then (`World.observe`)
+    reshaped: set[str] = field(default_factory=set)  # networks whose tensors have other shapes than at the start
 
     def __getitem__(self, name: str) -> nn.Module:
         return self.nets[name]
@@ -66,7 +67,9 @@ class Run:
             devices.share(self.nets.buffers())
 
     def renew(self, name: str, fresh: nn.Module) -> None:
-        """A network is born again: new weights, and its optimiser forgets the old ones."""
+        """A network is born again: new weights, of other shapes if it grew or was pruned, and its optimiser forgets the old ones."""
+        if take_shapes(self.nets[name], fresh.state_dict()):
+            self.reshaped.add(name)
         self.nets[name].load_state_dict(fresh.state_dict())
         for p in self.nets[name].parameters():
             for opt in self.opts.values():
@@ -128,6 +131,19 @@ def start(method: Method, world: World, seed: int = 0, *, device: str | torch.de
         if not parameters:
             raise refuse("players", player, "a player with something to move", f"no parameter of '{player}' requires a gradient")
     return Run(method, world, seed, nets, players, {k: players[k].optimiser(own[k]) for k in players}, device, precision)
+
+
+def take_shapes(net: nn.Module, state: dict[str, torch.Tensor]) -> bool:
+    """Give a network's tensors the shapes of those in `state`, in place, so that whoever moves a parameter still holds it; the
+    values are lost. Whether anything changed."""
+    changed = False
+    for name, tensor in [*net.named_parameters(), *net.named_buffers()]:
+        if name in state and tensor.shape != state[name].shape:
+            tensor.data, tensor.grad, changed = tensor.new_zeros(state[name].shape), None, True
+    for module in net.modules():
+        if isinstance(module, nn.Linear):
+            module.out_features, module.in_features = module.weight.shape
+    return changed
 
 
 def _fits(method: Method, world: World) -> None:
