@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -210,6 +211,9 @@ class _Shared:
 
     def __call__(self, *x: Any) -> Any:
         return self._scope._look(self._name, (), x)[0]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> nn.Module:
+        return copy.deepcopy(self._scope.nets[self._name], memo)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._scope.nets[self._name], name)

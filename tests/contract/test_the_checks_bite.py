@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
 import itertools
@@ -17,9 +18,13 @@ from torch import nn
 
 from contract import test_contract as contract
 from understudy.core import registry, seal
+from understudy.core.batch import Batch
 from understudy.core.method import Method
+from understudy.core.run import Run, artefact
 from understudy.core.seeds import stream
 from understudy.parts.divergence import kl
+from understudy.worlds.rows import Rows
+from understudy.worlds.stream import Stream
 
 COUNT, MEMORY = itertools.count(1), []
 
@@ -252,6 +257,63 @@ faults(
     C.test_works_beside_another_method,
     hears_who_runs_it=terms(lambda r, b, s, u: kl(u, s) * (1 + len(r.nets) + hasattr(r, "label"))),
 )
+
+
+# what only some kinds must keep
+
+
+def taught_by_another(self: Any, run: Any) -> Any:
+    """Episodes of somebody who isn't the student."""
+    with stream("somebody"):
+        actor = run.world.student()
+    return run.world.play(actor, run.rows().x)
+
+
+faults(
+    C.test_other_tasks_are_refused_by_who_is_for_some, name="ftd",
+    for_any=lambda p: p.card(tasks=()), for_unknown_ones=lambda p: p.card(tasks=("classify", "juggle")),
+    for_others_than_its_worlds=lambda p: p.card(tasks=("regress",)),
+)  # fmt: skip
+faults(
+    C.test_the_average_follows_and_is_never_learned, name="soft-teacher",
+    never_follows=lambda p: p.verbs(after_step=lambda self, run, b: None), walks_off=lambda p: p.verbs(after_step=move("teacher")),
+    is_the_student=lambda p: p.verbs(after_step=lambda self, run, b: run["teacher"].load_state_dict(run["student"].state_dict()) and None),
+    learns=lambda p: p.verbs(setup=lambda self, world: {"student": (s := world.student()), "teacher": copy.deepcopy(s)}),
+)  # fmt: skip
+
+
+def look_after(self: Any) -> None:
+    """As a core would that scores a batch after it was learned from."""
+    if self.step:
+        with stream(self.seed, self.step, "observe"), seal.lifted():
+            self.observed[self.step - 1] = self.world.observe(lambda: artefact(self), self.step - 1)
+
+
+faults(
+    C.test_a_stream_shows_no_labels_and_is_scored_before_it_is_learned_from, name="rmt",
+    scored_too_late=lambda p: p.patch.setattr(Run, "look", look_after), never_scored=lambda p: p.patch.setattr(Run, "look", lambda self: None),
+    labels_arrive=lambda p: p.patch.setattr(Stream, "rows", lambda self, step, split="train": Rows.rows(self, step)),
+)  # fmt: skip
+faults(
+    C.test_of_a_sequence_only_the_present_task_is_seen, name="wa-cil",
+    looks_back=lambda p: p.verbs(**before("after_step", lambda run, b: run.rows(step=0), "wa-cil")),
+    looks_ahead=lambda p: p.verbs(**before("setup", lambda world: world.rows(world.steps - 1), "wa-cil")),
+    sweeps=lambda p: p.verbs(**before("setup", lambda world: list(world.sweep()), "wa-cil")),
+)  # fmt: skip
+faults(C.test_who_acts_learns_from_what_the_student_did, name="alp-gmm", somebody_else_acts=lambda p: p.verbs(source=taught_by_another))  # fmt: skip
+faults(
+    C.test_a_curriculum_hears_what_came_of_its_tasks, name="alp-gmm",
+    draws_by_lot=lambda p: p.verbs(source=lambda self, run: run.world.play(run["student"], run.rows().x)),
+    leaves_the_cube=lambda p: p.verbs(source=lambda self, run: run.world.play(run["student"], 2 * run.rows().x)),
+)  # fmt: skip
+faults(C.test_what_the_teacher_wrote_is_learned_from, name="llm2llm", never_written=lambda p: p.verbs(after_step=lambda self, run, b: None))  # fmt: skip
+faults(
+    C.test_a_made_data_set_can_be_learned_from, name="ftd",
+    a_network=lambda p: p.verbs(result=lambda self, run: run.nets["student"]),
+    a_class_is_missing=lambda p: p.verbs(result=lambda self, run: Batch(x=run["average"].x.detach()[:3], y=run["average"].y[:3])),
+    not_a_number=lambda p: p.verbs(result=lambda self, run: Batch(x=run["average"].x.detach() / 0, y=run["average"].y)),
+)  # fmt: skip
+faults(C.test_what_was_found_is_within_the_limit, name="autodistil", everything=lambda p: p.verbs(result=lambda self, run: run.nets["student"]))  # fmt: skip
 
 
 @pytest.mark.parametrize("label", FAULTS)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from understudy.parts.divergence import mean, wide
+from understudy.parts.relation import unit
 
 
 def nce(log_scores: Tensor, c: float, eps: float = 1e-7) -> Tensor:
@@ -25,3 +26,14 @@ def nce(log_scores: Tensor, c: float, eps: float = 1e-7) -> Tensor:
 def infonce(a: Tensor, b: Tensor, t: float) -> Tensor:
     """-log softmax(a_i . b_j / t) at j = i, mean over i; unit vectors [M, D], [M, D] -> []"""
     return mean(-(wide(a @ b.T) / t).log_softmax(-1).diagonal(), False)
+
+
+def among_views(z: Tensor, t: float) -> Tensor:
+    """Each row's other views against all other rows and views, cosine over t, mean over positives and anchors: the supervised
+    contrastive loss (Khosla et al., 2020) where every row is its own class; [V, N, D], V of 2 or more -> []"""
+    v, n, _ = z.shape
+    u = unit(z).flatten(0, 1)
+    itself = torch.eye(v * n, dtype=torch.bool, device=z.device)
+    log_p = (u @ u.T / t).masked_fill(itself, -torch.inf).log_softmax(-1)
+    mates = torch.eye(n, dtype=torch.bool, device=z.device).repeat(v, v) & ~itself
+    return mean(-log_p[mates], False)

@@ -94,3 +94,11 @@ def pearson(a: Tensor, b: Tensor, eps: float = 1e-8) -> Tensor:
     a, b = wide(a) - wide(a).mean(-1, keepdim=True), wide(b) - wide(b).mean(-1, keepdim=True)
     norms: Tensor = torch.linalg.vector_norm(a, dim=-1) * torch.linalg.vector_norm(b, dim=-1)
     return (a * b).sum(-1) / (norms + eps)
+
+
+def symmetric_cross_entropy(
+    p_logits: Tensor, q_logits: Tensor, reverse: float = 0.5, *, t: float = 1.0, each: bool = False
+) -> Tensor:
+    """(1 - reverse) CE(p, q) + reverse CE(q, p): 0 is the plain one; Wang et al. 2019 with soft answers; [N, C], [N, C] -> []"""
+    there, back = cross_entropy(p_logits, q_logits, t, each=each), cross_entropy(q_logits, p_logits, t, each=each)
+    return (1 - reverse) * there + reverse * back

@@ -70,3 +70,26 @@ class Others(nn.Module):
         """k rows of other classes, with replacement; [N], every one with room -> [N, k]"""
         place = torch.randint(2**62, (len(y), k), device=y.device) % self.room(y)[:, None]
         return self.order[place + self.count[y][:, None] * (place >= self.start[y][:, None])]
+
+
+class Ring(nn.Module):
+    """The last `size` rows that were pushed; [size, width]"""
+
+    rows: Tensor
+    seen: Tensor
+
+    def __init__(self, size: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("rows", torch.zeros(size, width))
+        self.register_buffer("seen", torch.tensor(0))
+
+    def push(self, new: Tensor) -> None:
+        """[N, width] ->"""
+        new, size = new[-len(self.rows) :], len(self.rows)
+        self.rows[(int(self.seen) + torch.arange(len(new), device=new.device)) % size] = new.to(self.rows)
+        self.seen += len(new)
+
+    def filled(self) -> Tensor:
+        """Oldest first; -> [M, width], M <= size"""
+        seen, size = int(self.seen), len(self.rows)
+        return self.rows[:seen] if seen < size else self.rows.roll(-(seen % size), 0)

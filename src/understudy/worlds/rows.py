@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from understudy.core.batch import Batch, Views, each, rows_in
 from understudy.core.errors import refuse
 from understudy.core.seeds import stream
-from understudy.core.world import World, recast
+from understudy.core.world import Player, World, recast, sgd
 from understudy.tasks import task
 
 
@@ -137,10 +137,15 @@ def answers(net: nn.Module, x: Any, name: str = "", size: int = 512) -> Tensor:
 
 
 def taught(world: Rows, rows: Batch, seed: int, steps: int = 200) -> nn.Module:
-    """A fresh student trained on a small data set alone, all of it at every step."""
-    with stream(seed, "pupil"):
+    """A fresh student trained on a small data set alone, all of it at every step; at the step size that came with it (`lr`), if
+    one did, a tenth of that in the second half."""
+    with stream(world.seed, seed, "pupil"):
         pupil = world.student()
-    return trained(recast(world, rows=lambda step, split="train": Batch(rows)), pupil, steps, seed)
+    own = Batch({k: v for k, v in rows.items() if k != "lr"})
+    fall = (
+        Player(sgd(float(rows.lr), 0.9, 5e-4), lambda step: 1.0 if step < steps // 2 else 0.1) if "lr" in rows else world.player
+    )
+    return trained(recast(world, rows=lambda step, split="train": Batch(own), player=fall), pupil, steps, seed)
 
 
 def trained(world: Rows, net: nn.Module, steps: int, seed: int = 0, **how: Any) -> nn.Module:

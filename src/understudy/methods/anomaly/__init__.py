@@ -1,0 +1,1 @@
+"""What a student can't predict, since it was shown nothing of the kind."""

@@ -1,0 +1,1 @@
+"""New classes come, old ones must stay."""

@@ -1,0 +1,1 @@
+"""The teacher chooses the tasks; the student learns on its own."""

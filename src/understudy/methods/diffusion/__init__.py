@@ -1,0 +1,1 @@
+"""From many denoising steps to few."""

@@ -1,0 +1,1 @@
+"""Teaching and tracing people."""

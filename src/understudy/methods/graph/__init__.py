@@ -1,0 +1,1 @@
+"""Students that do without the graph their teacher needs."""

@@ -1,0 +1,1 @@
+"""Language models: what they write, and how likely each word of it was."""

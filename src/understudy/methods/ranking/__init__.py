@@ -1,0 +1,1 @@
+"""Students that put documents in order."""

@@ -1,0 +1,1 @@
+"""Networks of many sizes trained in one, and the one that is taken out of it."""

@@ -1,0 +1,1 @@
+"""Hearing: speech, voices, emotion."""

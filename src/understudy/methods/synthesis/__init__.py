@@ -1,0 +1,1 @@
+"""Teachers that write rows for a student to learn from."""

@@ -1,0 +1,1 @@
+"""What the attention of one transformer teaches another."""
