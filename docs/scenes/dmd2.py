@@ -16,12 +16,12 @@ from understudy.worlds.rows import answers
 
 
 def scene() -> Figure:
-    """Rows, the teacher's, those of distribution matching alone, those of DMD2, and how far from other rows they are."""
+    """Rows, the teacher's, those of distribution matching without a critic, those of DMD2, and how far from other rows they are."""
     world, method = WORLDS["mixture"](1000, ready=True), get("dmd2")
     with stream("scene"):
         z = torch.randn(2000, 2)
     drawn = {"rows to draw more of": world.data.train.x[:2000], "teacher, 40 steps": many_steps(world.teacher(), z, 40)}
-    for title, config in (("DMD alone, one step", method.card.baseline), ("DMD2, one step", {"gan": 1.0})):
+    for title, config in (("without the critic, one step", method.card.baseline), ("DMD2, one step", {"gan": 0.1})):
         drawn[title] = answers(artefact(fit(start(method(**config), world, 1000, device="cpu"))), z)
     figure = Figure(figsize=(11, 3.5), layout="constrained")
     axes = figure.subplots(1, 4, sharex=True, sharey=True)

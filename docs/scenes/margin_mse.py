@@ -42,7 +42,7 @@ def scene() -> Figure:
     bars = right.barh(list(marks), [v for v, _ in marks.values()], color=[c for _, c in marks.values()], height=0.6)
     right.bar_label(bars, fmt="%.2f", padding=3)
     right.invert_yaxis()
-    right.set(xlim=(0, 1), xlabel="nDCG@10 over 400 documents, 80 new queries", title="The order that comes of it")
+    right.set(xlim=(0, 1), xlabel="nDCG@10, 80 new queries", title="The order that comes of it")
     for ax in (left, right):
         ax.spines[["top", "right"]].set_visible(False)
     return figure

@@ -48,7 +48,7 @@ def test_the_generator_moves_every_ratio_steps_and_the_others_always():
 
 def test_backward_simulation_hands_out_what_the_sampler_meets():
     """The input of step k is drawn as the sampler draws it: the same noise gives the same rows, level by level."""
-    run = start(get("dmd2")(steps=4), WORLDS["mixture"](0, small=True), 0, device="cpu")
+    run = start(get("dmd2")(steps=4, high=80.0), WORLDS["mixture"](0, small=True), 0, device="cpu")
     sampler, met = artefact(run), {}
     sampler.net.register_forward_pre_hook(lambda _m, a: met.update({round(a[1][0].item(), 6): a[0]}))
     for step in range(30):

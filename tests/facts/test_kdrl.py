@@ -36,7 +36,7 @@ def test_each_term_by_hand_word_by_word():
 
 
 def test_beta_falls_in_a_straight_line_to_its_floor():
-    """As published: 5e-3, less 5e-5 a step, down to 1e-3 at step 80."""
+    """From the published 5e-3 to the published 1e-3, which the defaults reach at step 80."""
     run, batch, _ = made()
     at = lambda step: (setattr(run, "step", step), run.method.loss(run, batch)["guide"].item())[1]
     whole = at(0) / 5e-3
@@ -44,5 +44,8 @@ def test_beta_falls_in_a_straight_line_to_its_floor():
 
 
 def test_the_teacher_is_heard_where_the_reward_says():
-    heard = {m: registry.get("kdrl")(group=2, mask=m)._heard(torch.tensor([1.0, 0, 0, 0])).tolist() for m in ("none", "response", "group")}
+    heard = {
+        m: registry.get("kdrl")(group=2, mask=m)._heard(torch.tensor([1.0, 0, 0, 0])).tolist()
+        for m in ("none", "response", "group")
+    }
     assert heard == {"none": [True] * 4, "response": [False, True, True, True], "group": [False, True, False, True]}

@@ -11,15 +11,22 @@ from torch import Tensor, nn
 class Causal(nn.Module):
     """A GPT-2 (Hugging Face's) of `vocab` tokens, one of which ends what it writes; [N, L] tokens -> [N, L, vocab] logits of the next.
 
-    It has no dropout: a policy must be the same when it writes and when it learns from what it wrote.
+    spread: of its first weights. It has no dropout: a policy must be the same when it writes and when it learns from what it wrote.
     """
 
-    def __init__(self, vocab: int, longest: int, stop: int, width: int, layers: int, heads: int) -> None:
+    def __init__(self, vocab: int, longest: int, stop: int, width: int, layers: int, heads: int, spread: float = 0.02) -> None:
         super().__init__()
         from transformers import GPT2Config, GPT2LMHeadModel
 
         self.stop = stop
-        shape = {"vocab_size": vocab, "n_positions": longest, "n_embd": width, "n_layer": layers, "n_head": heads}
+        shape = {
+            "vocab_size": vocab,
+            "n_positions": longest,
+            "n_embd": width,
+            "n_layer": layers,
+            "n_head": heads,
+            "initializer_range": spread,
+        }
         still = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
         self.lm = GPT2LMHeadModel(GPT2Config(**shape, **still, bos_token_id=None, eos_token_id=stop, pad_token_id=None))
 
@@ -30,6 +37,11 @@ class Causal(nn.Module):
     def write(self, tokens: Tensor, more: int, greedy: bool = False) -> Tensor:
         """Up to `more` tokens after those given, with a cache of keys and values, then stops; [N, L] -> [N, L + more]"""
         how: dict[str, Any] = {} if greedy else {"top_k": 0, "top_p": 1.0, "temperature": 1.0}
-        how |= {"do_sample": not greedy, "max_new_tokens": more, "pad_token_id": self.stop, "attention_mask": torch.ones_like(tokens)}
+        how |= {
+            "do_sample": not greedy,
+            "max_new_tokens": more,
+            "pad_token_id": self.stop,
+            "attention_mask": torch.ones_like(tokens),
+        }
         said: Tensor = self.lm.generate(tokens, **how)
         return nn.functional.pad(said, (0, tokens.shape[1] + more - said.shape[1]), value=self.stop)

@@ -60,20 +60,22 @@ def assign(rois: Tensor, boxes: Tensor, labels: Tensor, none: int, least: float 
 def candidate_losses(
     out: dict[str, Tensor], labels: Tensor, weight: Tensor, boxes: Tensor, located: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Soft Teacher's losses of one picture's candidates, each picture by itself (Xu et al. 2021, eq. 2-8).
+    """Of each picture's candidates, the weighted mean of their classes' cross-entropy, and the mean over the located ones of their
+    offsets' smooth L1, summed over sides.
 
-        classes = 1/F sum_foreground CE + sum_background w_j / (sum_k w_k) CE      places = 1/L sum_located smooth L1 of the offsets
-
-    labels [N, A], C for background; weight [N, A] of candidates in the background; boxes [N, A, 4] where the located [N, A] ought
-    to be; out: logits [N, A, C+1], offsets and rois [N, A, 4] -> [N], [N]
+    labels [N, A], C for background; weight [N, A] of a candidate's class; boxes [N, A, 4] where the located [N, A] ought to be;
+    out: logits [N, A, C+1], offsets and rois [N, A, 4] -> [N], [N]
     """
-    logits, rois = wide(out["logits"]), wide(out["rois"])
-    wrong = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
-    front = labels < logits.shape[-1] - 1
-    behind = (~front * weight).to(wrong)
-    classes = (wrong * front).sum(1) / front.sum(1).clamp(min=1) + (wrong * behind).sum(1) / behind.sum(1).clamp(min=1e-6)
-    apart = F.smooth_l1_loss(wide(out["offsets"]), encode(boxes, rois), reduction="none", beta=1 / 9).sum(-1)
+    wrong = F.cross_entropy(wide(out["logits"]).flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
+    classes = (wrong * weight).sum(1) / weight.sum(1).clamp(min=1e-6)
+    apart = F.smooth_l1_loss(wide(out["offsets"]), encode(boxes, wide(out["rois"])), reduction="none", beta=1 / 9).sum(-1)
     return classes, (apart * located).sum(1) / located.sum(1).clamp(min=1)
+
+
+def balanced(front: Tensor) -> Tensor:
+    """Weights by which objects and background count alike in a picture; front [N, A]: who stands for an object -> [N, A]"""
+    objects = front.sum(1, keepdim=True)
+    return torch.where(front, 1 / objects.clamp(min=1), 1 / (front.shape[1] - objects).clamp(min=1))
 
 
 def thinned(boxes: Tensor, scores: Tensor, most: int, overlap: float = 0.5) -> tuple[Tensor, Tensor]:
@@ -130,7 +132,7 @@ def pooled(features: Tensor, boxes: Tensor, stride: float, bins: int) -> Tensor:
     features = wide(features)
     part = (torch.arange(bins, device=boxes.device, dtype=boxes.dtype) + 0.5) / bins
     x, y = (boxes[..., i, None] + part * size(boxes)[..., i, None] for i in (0, 1))
-    grid = torch.stack(torch.broadcast_tensors(x[..., None, :], y[..., :, None]), -1)  # [N, A, bins, bins, 2]
+    grid = torch.stack([x[..., None, :].expand(*x.shape, bins), y[..., :, None].expand(*y.shape, bins)], -1)  # [N, A, bins, bins, 2]
     extent = stride * torch.tensor([features.shape[-1], features.shape[-2]], device=boxes.device, dtype=boxes.dtype)
     grid = (2 * grid / extent - 1).clamp(-1e4, 1e4).flatten(2, 3).to(features)
     found = F.grid_sample(features, grid, align_corners=False)  # [N, C, A, bins^2]

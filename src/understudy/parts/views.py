@@ -16,10 +16,10 @@ def drawn(x: Tensor, zoom: float, shift: float, mirror: float = 0.0) -> Tensor:
     """A view of each picture: larger or smaller by up to that share about its middle, moved by up to that share of its side, mirrored
     with that probability; [N, C, H, W] -> [N, 4]"""
     n, side = len(x), torch.tensor([x.shape[-1], x.shape[-2]], device=x.device, dtype=x.dtype)
-    between = lambda *shape: 2 * torch.rand(*shape, device=x.device, dtype=x.dtype) - 1
-    scale = (1 + zoom * between(n, 1)).repeat(1, 2)
+    change = 2 * torch.rand(n, 3, device=x.device, dtype=x.dtype) - 1
+    scale = (1 + zoom * change[:, :1]).repeat(1, 2)
     scale[:, 0] *= torch.where(torch.rand(n, device=x.device) < mirror, -1.0, 1.0).to(x)
-    return torch.cat([scale, side * (1 - scale) / 2 + shift * side * between(n, 2)], -1)
+    return torch.cat([scale, side * (1 - scale) / 2 + shift * side * change[:, 1:]], -1)
 
 
 def seen(x: Tensor, view: Tensor) -> Tensor:

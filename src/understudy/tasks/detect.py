@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from understudy.parts.boxes import assign, candidate_losses, found, iou
+from understudy.parts.boxes import assign, balanced, candidate_losses, found, iou
 from understudy.parts.divergence import kl, wide
 from understudy.tasks.base import Task
 
@@ -24,10 +24,11 @@ class Detect(Task):
     most = 10  # objects that are found in a picture
 
     def hard(self, out: Tensors, y: Tensors) -> Tensor:
+        """Classes, objects and background counting alike, and places; mean over labelled pictures."""
         known = (y["labels"] >= 0).any(1)
         none = out["logits"].shape[-1] - 1
         labels, boxes = assign(wide(out["rois"]), y["boxes"], y["labels"], none)
-        classes, places = candidate_losses(out, labels, torch.ones_like(boxes[..., 0]), boxes, labels < none)
+        classes, places = candidate_losses(out, labels, balanced(labels < none), boxes, labels < none)
         return ((classes + places) * known).sum() / known.sum().clamp(min=1)
 
     def soft(self, out: Tensors, target: Tensors, t: float) -> Tensor:

@@ -27,16 +27,16 @@ MOST = 2**24  # bytes of an answer
 
 
 class Remote(nn.Module):
-    """Rows in, rows out: `ask` makes a row into messages, `read` makes the answer's text into a row; x [N, ...] ... -> [N, ...].
+    """Rows in, rows out: `ask` makes a row into messages, `read` makes the answer's text into a row; x [N, ...] ... -> [N, ...]
 
-    url: of the server, with or without /v1, http or https. key: the name of the environment variable that holds the key; it is sent
-    and never shown. Rows are asked `workers` at a time. A busy or broken server is asked again, `retries` times, after 1, 2, 4 ...
-    times `wait` seconds or when it says so. Every question carries a seed from torch's stream, and answers are kept by question and
-    seed (in the folder `cache`, or in memory): a resumed run draws the same seeds, and asks nothing twice. Raises `Refused`.
+    url: of the server, with or without /v1. key: the name of the environment variable that holds the key; it is sent and never
+    shown. Rows are asked `workers` at a time. A busy or broken server is asked again, `retries` times, after 1, 2, 4 ... times
+    `wait` seconds or when it says so. Every question carries a seed from torch's stream, and answers are kept by question
+    and seed (in the folder `cache`, or in memory): a resumed run draws the same seeds and asks nothing twice. Raises `Refused`.
     """
 
-    def __init__(self, url: str, model: str, ask: Callable[..., Messages], read: Callable[[str], Tensor], *, key: str | None = None,
-                 timeout: float = 60.0, retries: int = 4, wait: float = 1.0, workers: int = 8, cache: str | Path | None = None,
+    def __init__(self, url: str, model: str, ask: Callable[..., Messages], read: Callable[[str], Tensor], *,
+                 key: str | None = None, timeout: float = 60.0, retries: int = 4, wait: float = 1.0, workers: int = 8, cache: str | Path | None = None,
                  temperature: float = 1.0, max_tokens: int = 256) -> None:  # fmt: skip
         super().__init__()
         parts = urllib.parse.urlsplit(url)
@@ -44,7 +44,12 @@ class Remote(nn.Module):
             raise refuse("remote.url", _shown(url), "http://host:port or https://host, without name, password or query")
         if not model:
             raise refuse("remote.model", model, "the name that the server knows it by")
-        for name, value, least in (("timeout", timeout, 1e-3), ("retries", retries, 0), ("wait", wait, 0.0), ("workers", workers, 1)):
+        for name, value, least in (
+            ("timeout", timeout, 1e-3),
+            ("retries", retries, 0),
+            ("wait", wait, 0.0),
+            ("workers", workers, 1),
+        ):
             if not least <= value < math.inf:
                 raise refuse(f"remote.{name}", value, f"a number of {least} or more")
         if key is not None and not os.environ.get(key):
@@ -83,7 +88,9 @@ class Remote(nn.Module):
         return self._kept[name]
 
     def _asked(self, question: bytes) -> bytes:
-        head = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {os.environ.get(self.key, '')}"} if self.key else {})
+        head = {"Content-Type": "application/json"} | (
+            {"Authorization": f"Bearer {os.environ.get(self.key, '')}"} if self.key else {}
+        )
         for pause in (*self._pauses(), None):
             request = urllib.request.Request(self.url, question, head, method="POST")
             try:
@@ -96,11 +103,15 @@ class Remote(nn.Module):
                 with e:
                     why, after = f"HTTP {e.code}: {_said(e)}", e.headers.get("Retry-After", "")
                 if e.code not in AGAIN:
-                    raise refuse("remote", self.url, f"an endpoint that answers ({why})", _mend(e.code, self.key, self.model)) from None
+                    raise refuse(
+                        "remote", self.url, f"an endpoint that answers ({why})", _mend(e.code, self.key, self.model)
+                    ) from None
             except (OSError, TimeoutError) as e:  # no route, refused, reset, or silence
                 why, after = str(getattr(e, "reason", e)) or type(e).__name__, ""
             if pause is None:
-                raise refuse("remote", self.url, f"an endpoint that answers ({why}, {self.retries + 1} times)", "is the server running?")
+                raise refuse(
+                    "remote", self.url, f"an endpoint that answers ({why}, {self.retries + 1} times)", "is the server running?"
+                )
             time.sleep(max(pause, min(float(after), 60.0)) if after.isdigit() else pause)
         raise AssertionError("unreachable")
 
@@ -124,7 +135,9 @@ def _text(said: bytes, where: str) -> str:
     except (ValueError, LookupError, TypeError):
         text = None
     if not isinstance(text, str):
-        raise refuse("remote", where, "an answer as of /v1/chat/completions: choices[0].message.content", f"it said {said[:120]!r}")
+        raise refuse(
+            "remote", where, "an answer as of /v1/chat/completions: choices[0].message.content", f"it said {said[:120]!r}"
+        )
     return text
 
 
@@ -141,4 +154,4 @@ def _mend(code: int, key: str | None, model: str) -> str:
 
 def _shown(url: str) -> str:
     """Without what may be a secret."""
-    return url.split("?")[0].rsplit("@", 1)[-1]
+    return url.split("?", maxsplit=1)[0].rsplit("@", 1)[-1]

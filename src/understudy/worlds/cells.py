@@ -41,7 +41,7 @@ class UNet(nn.Module):
 
 
 def _block(c_in: int, c_out: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(c_in, c_out, 3, padding=1, bias=False), nn.GroupNorm(2, c_out), nn.ReLU())
+    return nn.Sequential(nn.Conv2d(c_in, c_out, 3, padding=1, bias=False), nn.GroupNorm(2, c_out), nn.LeakyReLU(0.1))
 
 
 def _larger(x: Tensor, like: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ def _pictures(n: int) -> tuple[Tensor, Tensor]:
         debris |= ellipse(between(-16, 16), between(-16, 16), between(1, 3.5), between(1, 3.5), between(0, math.pi))
     bright = torch.where(debris & (y == 0), between(0.5, 1.1), torch.tensor([0.1, 1.0, 0.4, 0.7])[y])
     slope = (between(-0.25, 0.25) * right + between(-0.25, 0.25) * down) / SIDE
-    x = between(0.7, 1.3) * bright + slope + between(-0.15, 0.15) + between(0.1, 0.25) * torch.randn(n, SIDE, SIDE)
+    x = between(0.5, 1.5) * bright + slope + between(-0.3, 0.3) + between(0.1, 0.25) * torch.randn(n, SIDE, SIDE)
     return (x[:, None] - 0.35) / 0.4, y
 
 

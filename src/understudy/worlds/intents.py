@@ -1,8 +1,8 @@
 """What a sentence asks for, from 60 sentences: six intents of a household's assistant, written by a grammar.
 
-The student is a small classifier over words. The teacher writes: given a sentence and its intent, a new one of that intent. In this
-process it is a small language model that has read 3,000 sentences; `written_by` puts any chat endpoint in its place. With
-`path=` the sentences are read from a folder of `NAME.train*` and `NAME.test*`, a label and words on every line (TREC, SST-2).
+The student is a small classifier over words. The teacher writes: given a sentence and its intent, a new one of that intent. Here
+it is a small language model that has read 3,000 sentences; `written_by` puts any chat endpoint in its place. With `path=` the
+sentences are read from a folder of `CORPUS.train*` and `CORPUS.test*`, a label and words on every line (TREC, SST-2).
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ SLOTS = {
     "what": "to water the plants|to feed the cat|about the meeting|to call home|about the train",
     "please": "please|can you|could you|would you|i want you to|",
 }
-GRAMMAR = {
-    "weather": "will it rain|snow|freeze|be sunny / city / time;do i need an umbrella|a coat|boots / city / time;"
-    "what is the forecast|temperature / city / time;please / tell me|check if there is|will be wind|sun|fog / city / time",
-    "music": "please / play|put on / artist / place / time;start|stop the music|song|album / place;turn up|down the volume|sound / place;"
-    "what song|album of / artist / is this|playing",
+GRAMMAR = {  # frames apart by ;, their parts by /, words to choose from by |
+    "weather": "will it rain|snow|freeze|hail / city / time;do i need an umbrella / city / time;do i need a hat|coat / city;"
+    "what is the forecast|temperature / city / time;please / check|see if there is wind|sun|fog / city / time",
+    "music": "please / play|start / artist / place / time;start|stop the music|song|album / place;"
+    "turn up|down the volume|sound / place;what song|album of / artist / is this|playing",
     "table": "please / book|reserve|get a table|seat for two|four|six / city / time;where can i eat / food / city / time;"
-    "find me|is there a restaurant|place with / food / city;is the restaurant|bar / city / open / time",
-    "reminder": "please / remind me|tell me / what / time;set an alarm|a timer for / time;wake me up / time;"
+    "find me a restaurant|place with / food / city;is there a bar|place with / food / city / time",
+    "reminder": "please / remind|tell me / what / time;set an alarm / time;set a timer|reminder / what / time;wake me up / time;"
     "note|remember that i have / what / time;when was i / what",
-    "lights": "please / turn on|off the light|lamp / place;make it darker|brighter / place / time;dim|switch off the lamp|light / place / time;"
-    "is the light|heating on|off / place",
-    "message": "please / tell|text|call / person / time;send / person / a note|message|word / what;did / person / call|write|answer / time;"
-    "read me the message|note from / person",
+    "lights": "please / turn on|off the light|lamp / place;make it darker|brighter / place / time;"
+    "dim|switch off the lamp|light / place / time;is the light|heating on|off / place",
+    "message": "please / tell|text|call / person / time;send / person / a note|message|word / what;"
+    "did / person / call|write|answer / time;read me the message|note from / person",
 }
 
 
@@ -78,13 +78,13 @@ def _varied(part: str, dice: random.Random) -> list[str]:
 LINE = re.compile(r"(\d+)\s+(\S.*)")
 
 
-def _read(path: str | Path, name: str) -> dict[str, list[tuple[int, list[str]]]]:
-    """The files of a folder, `NAME.train*` and `NAME.test*`. Raises `Refused` where one is missing or a line has no label."""
+def _read(path: str | Path, corpus: str) -> dict[str, list[tuple[int, list[str]]]]:
+    """The files of a folder, `CORPUS.train*` and `CORPUS.test*`. Raises `Refused` where one is missing or a line has no label."""
     found = {}
     for split in ("train", "test"):
-        files = sorted(Path(path).glob(f"{name}.{split}*"))
+        files = sorted(Path(path).glob(f"{corpus}.{split}*"))
         if len(files) != 1:
-            raise refuse("intents.path", str(path), f"a folder with one file {name}.{split}*", f"{len(files)} are there")
+            raise refuse("intents.path", str(path), f"a folder with one file {corpus}.{split}*", f"{len(files)} are there")
         rows = []
         for i, line in enumerate(files[0].read_text("utf-8", errors="replace").splitlines()):
             if (match := LINE.fullmatch(line.strip())) is None:
@@ -135,9 +135,10 @@ class Bag(nn.Module):
 class Writer(nn.Module):
     """A language model that goes on from an intent, a sentence and a separator with another sentence of that intent."""
 
-    def __init__(self, vocab: int, longest: int, width: int, layers: int) -> None:
+    def __init__(self, words: Words, width: int, layers: int, spread: float) -> None:
         super().__init__()
-        self.longest, self.lm = longest, Causal(vocab, 2 * longest + 2, STOP, width, layers, 4)
+        self.longest, self.first = words.longest, words.first
+        self.lm = Causal(words.size, 2 * words.longest + 2, STOP, width, layers, 4, spread)
 
     @staticmethod
     def asked(x: Tensor, y: Tensor) -> Tensor:
@@ -146,9 +147,9 @@ class Writer(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """A new sentence for every given one; [N, L], [N] -> [N, L]. What it wrote that is no word is left out."""
+        """A new sentence for every given one; [N, L], [N] -> [N, L]. It ends where no word follows."""
         said = self.lm.write(self.asked(x, y), self.longest)[:, self.longest + 2 :]
-        return said.where((said >= SEP).cumprod(1).bool(), STOP)
+        return said.where((said >= self.first).cumprod(1).bool(), STOP)
 
 
 @dataclass(frozen=True)
@@ -178,13 +179,13 @@ class Sentences:
 
 
 @functools.lru_cache(maxsize=16)
-def _sentences(seed: int, seeds: int, small: bool, path: str | None, name: str) -> Sentences:
+def _sentences(seed: int, seeds: int, small: bool, path: str | None, corpus: str) -> Sentences:
     """The split hangs on the seed: which sentences are the seeds is the greater part of the chance here."""
     if path is None:
         rows, classes, longest = _written(seed, seeds + (60 if small else 4300)), tuple(GRAMMAR), 14
         held = rows[seeds + (20 if small else 300) + (20 if small else 3000) :]
     else:
-        found = _read(path, name)
+        found = _read(path, corpus)
         held, longest = found["test"], 18
         rows = found["train"].copy()
         random.Random(key(seed, "order")).shuffle(rows)
@@ -205,27 +206,26 @@ class Intents(Rows):
         words, classes = self.data.words, self.data.classes
 
         def ask(x: Tensor, y: Tensor) -> list[dict[str, str]]:
-            return [{"role": "system", "content": f"You write one short sentence in the words of a {classes[int(y)]} request."},
-                    {"role": "user", "content": f"Intent: {classes[int(y)]}\nSentence: {words.text(x)}\n"
-                                                "Write one new sentence of the same intent, in lower case without punctuation."}]  # fmt: skip
+            asked = f"Intent: {classes[int(y)]}\nSentence: {words.text(x)}\nWrite one new sentence of that intent, in lower case."
+            return [{"role": "system", "content": "You write short sentences, one a time."}, {"role": "user", "content": asked}]
 
         return recast(self, given_teacher=Remote(url, model, ask, words.read, key=key, **how))
 
 
-def intents(seed: int = 0, *, ready: bool = False, small: bool = False, path: str | Path | None = None, name: str = "TREC",
+def intents(seed: int = 0, *, ready: bool = False, small: bool = False, path: str | Path | None = None, corpus: str = "TREC",
             seeds: int = 60, **changes: Any) -> Intents:  # fmt: skip
-    """The world; `ready` trains its writer for 300 steps (12 seconds, once a process and seed). path, name: real sentences."""
+    """The world; `ready` trains its writer for 300 steps (12 seconds, once a process and seed). path, corpus: real ones."""
     seeds = 16 if small else seeds
-    data = _sentences(seed, seeds, small, None if path is None else str(path), name)
-    width, layers = (8, 1) if small else (64, 2)
-    student = functools.partial(Bag, data.words.size, 32, len(data.classes))
-    how = {"batch": 8, "steps": 24} if small else {"batch": 16, "steps": 1000}
-    world = Intents(seed=seed, data=data, new_student=student, player=Player(_adam(3e-3)), **how)
+    data = _sentences(seed, seeds, small, None if path is None else str(path), corpus)
+    width, layers, spread = (8, 1, 0.5) if small else (64, 2, 0.02)  # untrained, it is to heed what it is asked
+    student = functools.partial(Bag, data.words.size, 8 if small else 16, len(data.classes))
+    how = {"batch": 8, "steps": 24} if small else {"batch": 16, "steps": 4000}
+    world = Intents(seed=seed, data=data, new_student=student, player=Player(_adam(1e-3)), **how)
     if ready and not small:
-        world.given_teacher = _schooled(seed, seeds, None if path is None else str(path), name, torch.get_default_dtype())
+        world.given_teacher = _schooled(seed, seeds, None if path is None else str(path), corpus, torch.get_default_dtype())
     else:
         with stream(seed, "teacher"):
-            world.given_teacher = Writer(data.words.size, data.words.longest, width, layers)
+            world.given_teacher = Writer(data.words, width, layers, spread)
     return recast(world, **changes)
 
 
@@ -234,9 +234,9 @@ def _adam(lr: float) -> Optimiser:
 
 
 @functools.cache
-def _schooled(seed: int, seeds: int, path: str | None, name: str, _dtype: torch.dtype) -> nn.Module:
-    """A writer that read the pool: for a sentence and its intent it saw, of eight others of the intent, the one with most words in common."""
-    world = intents(seed, seeds=seeds, path=path, name=name)
+def _schooled(seed: int, seeds: int, path: str | None, corpus: str, _dtype: torch.dtype) -> nn.Module:
+    """A writer that read the pool: what it saw after a sentence was, of eight others of the intent, the most alike in words."""
+    world = intents(seed, seeds=seeds, path=path, corpus=corpus)
     writer, pool = copy.deepcopy(world.given_teacher), world.data.pool
     assert isinstance(writer, Writer)
     own = [(pool.y == c).nonzero().flatten() for c in range(len(world.data.classes))]
@@ -252,6 +252,8 @@ def _schooled(seed: int, seeds: int, path: str | None, name: str, _dtype: torch.
     ended = (lines[:, writer.longest + 2 :] == STOP).cumsum(1) > 1
     y[:, writer.longest + 1 :][ended] = -1  # nothing is learned of what comes after the first stop
     part = Part(lines[:, :-1], y)
-    lessons = recast(world, task="language", data=Sentences(world.data.words, world.data.classes, part, part, part, part, True), batch=48)
+    lessons = recast(
+        world, task="language", data=Sentences(world.data.words, world.data.classes, part, part, part, part, True), batch=48
+    )
     writer.lm = trained(lessons, writer.lm, 300, seed, player=Player(_adam(4e-3), cosine(300, 15)))  # type: ignore[assignment]
     return writer

@@ -71,13 +71,14 @@ class Tower(nn.Module):
     def __init__(self, rare: Tensor, dim: int, start: Tensor | None = None) -> None:
         super().__init__()
         self.embed, self.weigh = _vectors(rare, dim, start), _weights(rare)
+        self.scale = 1.0 if start is None else nn.Parameter(torch.tensor(10.0))  # what is known is of unit length, scores aren't
 
     def index(self, text: Tensor) -> Tensor:
         """The mean of its words by a weight of theirs, for queries and documents alike; [..., L] -> [..., dim]"""
         return (_shares(self.weigh(text), text) * self.embed(text)).sum(-2)
 
     def forward(self, x: dict[str, Tensor]) -> Tensor:
-        q, d = self.index(x["query"]), self.index(x["document"])
+        q, d = self.scale * self.index(x["query"]), self.index(x["document"])
         return (q * d).sum(-1) if d.dim() == 2 else (q[:, None] * d).sum(-1)
 
 
@@ -115,9 +116,9 @@ def _vectors(rare: Tensor, dim: int, start: Tensor | None) -> nn.Embedding:
 
 
 def _weights(rare: Tensor) -> nn.Embedding:
-    """A word's weight, which begins as its idf."""
+    """A word's weight, whose softmax over a text begins as the word's part of all idf."""
     made = nn.Embedding(len(rare), 1)
-    made.weight.data.copy_(rare[:, None])
+    made.weight.data.copy_(rare.clamp(min=1e-2).log()[:, None])
     return made
 
 
@@ -160,7 +161,7 @@ def library(
     its SMART files (cran.all.1400, cran.qry, cranqrel) instead of the generated one."""
     data = _cranfield(seed, Path(path), small) if path is not None else _generated(seed, small)
     wide, narrow = (8, 4) if small else (96, 96) if path is not None else (32, 16)
-    steps, lr = 24 if small else 500, 3e-2 if path is None else 3e-3  # slower from words that something is known of
+    steps, lr = 24 if small else 500, 3e-2 if path is None else 2e-4  # slower from words that something is known of
     world = Library(
         seed=seed, steps=steps, data=data, batch=8 if small else 32, task="rank",
         new_student=lambda: Tower(data.rare, narrow, data.start), player=Player(functools.partial(torch.optim.Adam, lr=lr), cosine(steps)),

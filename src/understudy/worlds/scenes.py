@@ -26,7 +26,7 @@ from understudy.worlds.rows import trained
 
 SIDE, CLASSES, STRIDE = 48, 5, 4
 FRAGMENTS = 6
-KNOWN, TRAIN, VALID, TEST = 40, 640, 150, 300
+KNOWN, TRAIN, VALID, TEST = 20, 640, 150, 300
 
 
 class Detector(nn.Module):
@@ -85,7 +85,7 @@ def scenes(seed: int = 0, *, ready: bool = False, small: bool = False, path: str
     data = _data(path, small, torch.get_default_dtype())
     world = Scenes(
         seed=seed, task="detect", data=data, batch=8, portion=0.25, steps=200, new_student=lambda: Detector(12, 64),
-        player=Player(functools.partial(torch.optim.Adam, lr=1e-3), cosine(200)),
+        player=Player(functools.partial(torch.optim.Adam, lr=2e-3), cosine(200)),
     )  # fmt: skip
     if ready and not small:
         begun = _begun(seed, path, torch.get_default_dtype())
@@ -111,27 +111,27 @@ def _data(path: str | None, small: bool, dtype: torch.dtype) -> Scarce:
     for name, n in (("train", 16), ("valid", 16)) if small else (("train", TRAIN), ("valid", VALID), ("_test", TEST)):
         with stream("scenes", name):
             x, boxes, labels = _composed(getattr(digits, name), n)
-        parts.append(Part((x.to(dtype) - 0.2) / 0.3, {"boxes": boxes.to(dtype), "labels": labels}))
+        parts.append(Part((x - 0.2) / 0.3, {"boxes": boxes, "labels": labels}))
     return Scarce("detect", 4 if small else KNOWN, *parts)
 
 
 def _composed(glyphs: Part, n: int) -> tuple[Tensor, Tensor, Tensor]:
     """x [n, 1, 48, 48] in [0, 1], boxes [n, 4, 4], labels [n, 4]; one object at most in each quarter of a picture, all of it inside"""
     few = glyphs.y < CLASSES
-    ink, names = ((glyphs.x[few, 0] + 1) / 2).float(), glyphs.y[few]
+    ink, names = (glyphs.x[few, 0] + 1) / 2, glyphs.y[few]
     inked, half = ink > 0.2, SIDE // 2
     tight = torch.cat(
-        [torch.stack([m.any(1).float().argmax(1), m.any(2).float().argmax(1)], 1) for m in (inked, inked.flip(1, 2))], 1
+        [torch.stack([m.any(1).int().argmax(1), m.any(2).int().argmax(1)], 1) for m in (inked, inked.flip(1, 2))], 1
     )
-    tight = (tight * torch.tensor([1, 1, -1, -1]) + torch.tensor([0, 0, ink.shape[2], ink.shape[1]])).float()
-    whole = lambda low, high, *shape: torch.randint(low, high, shape).float()
+    tight = (tight * torch.tensor([1, 1, -1, -1]) + torch.tensor([0, 0, ink.shape[2], ink.shape[1]])).to(ink)
+    whole = lambda low, high, *shape: torch.randint(low, high, shape).to(ink)
 
     def at(corner: Tensor, size: Tensor) -> Tensor:
         return torch.cat([corner, corner + size], -1)
 
     piece, size = torch.randint(len(ink), (n, FRAGMENTS)), whole(4, 8, n, FRAGMENTS, 2)
     middle = ink.shape[-1] // 2
-    window = at(whole(0, middle + 1, n, FRAGMENTS, 2), torch.full((2,), float(middle)).expand_as(size))
+    window = at(whole(0, middle + 1, n, FRAGMENTS, 2), torch.full_like(size, middle))
     clutter, _ = _drawn(ink[piece], window, at((torch.rand_like(size) * (SIDE - size)).round(), size))
     which = torch.randint(len(ink), (n, 4))
     shape = tight[which][..., 2:] - tight[which][..., :2]
@@ -157,8 +157,8 @@ def _drawn(ink: Tensor, window: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
         2 * (window[:, :2, None] + way * (window[:, 2:] - window[:, :2])[..., None]) / torch.tensor(ink.shape[:1:-1])[:, None] - 1
     )
     x, y = torch.broadcast_tensors(at[:, 0, None, :], at[:, 1, :, None])
-    inside = ((way > 0) & (way < 1)).float()
-    inside = (inside[:, 0, None, :] * inside[:, 1, :, None]).bool()
+    within = (way > 0) & (way < 1)
+    inside = within[:, 0, None, :] & within[:, 1, :, None]
     seen = F.grid_sample(ink, torch.stack([x, y], -1), align_corners=False)[:, 0]
     bright = 0.5 + 0.5 * torch.rand(len(ink), 1, 1)
     return (bright * seen * inside).unflatten(0, shape), inside.unflatten(0, shape)

@@ -1,6 +1,7 @@
 """Sums of four digits, written letter by letter: `3+4+9+7=23.` A rule can mark every answer.
 
-A small GPT-2 has seen some solved sums and gets a third of them right; a teacher of four times its size has seen enough of them. 1,000 of the 10,000 sums are kept for validation and 1,000 for the score.
+A small GPT-2 has seen some solved sums and gets a third of them right; a teacher of four times its size has seen
+enough of them. 1,000 of the 10,000 sums are kept for validation and 1,000 for the score.
 """
 
 from __future__ import annotations
@@ -133,10 +134,12 @@ class Sums(World):
 
 
 def sums(seed: int = 0, *, ready: bool = False, small: bool = False, terms: int = 4, **changes: Any) -> Sums:
-    """The world; `ready` trains its teacher for 500 steps and its student's start for 150 (11 seconds, once a process and seed)."""
+    """The world; `ready` trains its teacher and its student's start (12 seconds, once a process and seed)."""
     how = {"terms": 2, "held": (20, 20), "batch": 8, "steps": 24} if small else {"terms": terms, "batch": 16, "steps": 150}
     world = Sums(seed=seed, shut=small, player=Player(_adam(1.5e-3), cosine(150), clip=1.0), **how)
-    pupil, master = [functools.partial(Causal, STOP + 1, 2 * world.terms + 3, STOP, *shape) for shape in (TINY if small else SIZES)]
+    pupil, master = [
+        functools.partial(Causal, STOP + 1, 2 * world.terms + 3, STOP, *shape) for shape in (TINY if small else SIZES)
+    ]
     with stream(seed, "teacher"):
         world.new_student, world.given_teacher = pupil, master()
     if ready and not small:

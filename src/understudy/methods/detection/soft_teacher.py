@@ -6,34 +6,36 @@ from understudy.core.batch import Batch
 from understudy.core.card import Card
 from understudy.core.method import Method, choice, freeze, register, span
 from understudy.parts.boxes import after, assign, candidate_losses, carried, decode, found, inverse, jittered, spread
+from understudy.parts.divergence import wide
 from understudy.parts.ema import ema_
 from understudy.parts.views import strong, weak
 
 
 @register
 class SoftTeacher(Method):
-    r"""A moving-average detector finds objects in a weak view; the student learns them in a strong view, and background as far as the
-    teacher believes that it is background.
+    r"""A moving-average detector finds objects in a weak view; the student learns them in a strong view, and background as far as
+    the teacher believes that it is background.
 
         L = L_labels + alpha (L_class + L_place)          L_place = 1/M sum_located smooth_L1(b_i)
-        L_class = 1/F sum_foreground CE(b_i) + sum_background w_j CE(b_j)
-        w_j = r_j / sum_k r_k         r_j = teacher's probability of background at b_j, carried back to its own view
+        L_class = sum_i w_i CE(b_i) / sum_i w_i           w_i = 1 in the foreground, r_i in the background
+        r_i = the teacher's probability of background at b_i, carried back to its own view
 
-    A candidate is foreground where it overlaps an object whose score is above `sure`. It learns a place only from objects that the
-    teacher places alike from `times` jittered boxes, sigma / ((h + w) / 2) < `steady` on average over the four sides.
+    A candidate is foreground where it overlaps an object whose score is above `sure`. It learns a place only from objects that
+    the teacher places alike from `times` jittered boxes: sigma / ((h + w) / 2) < `steady`, the mean of the four sides.
 
     Shapes: x [N, C, H, W]; a detector is net(x) or net(x, boxes [N, A, 4]) -> logits [N, A, K+1], offsets and rois [N, A, 4].
-    Departures: no proposal network: candidates are the detector's own grid, all of which learn. Every row is seen as unlabelled too,
-    and labelled rows as they are. Views zoom and move but don't mirror, turn or shear. Where paper and code differ, the paper holds:
-    w is normalised over the background (the code divides foreground and background by one sum), jitter is uniform (normal) and
-    spread is in units of (h + w) / 2 (of each side's own direction). A run begins with a
-    detector that has learned from the labels; the paper's begins with a backbone from ImageNet, and finds its first objects itself.
+    Departures: no proposal network: candidates are the detector's own grid, all of which learn. Every row is seen as unlabelled
+    too, and labelled ones as they are. Views zoom and move but don't mirror, turn or shear. Foreground and background share one
+    sum of weights, as in the code, a picture at a time; in the paper each has its own, and one false object then weighs as much as
+    all background. Else the paper holds: jitter is uniform (in the code normal), spread in units of (h + w) / 2 (of each side's own
+    direction), places averaged over located candidates (over all). A run begins with a detector that has learned from the labels;
+    the paper's begins with a backbone from ImageNet, and finds its first objects itself.
     """
 
     card = Card(
         "End-to-End Semi-Supervised Object Detection with Soft Teacher", "arXiv:2106.09018", 2021, slug="soft-teacher",
-        world="scenes", baseline={"background": "even", "places": "sure"}, tags={"self", "average"}, tasks=("detect",), forwards=4,
-        tune={"alpha": (0.5, 1.0, 2.0, 4.0)},
+        world="scenes", baseline={"background": "even", "places": "sure"}, tags={"self", "average"},
+        tasks=("detect",), forwards=4, tune={"alpha": (0.5, 1.0, 2.0, 4.0)},
     )  # fmt: skip
 
     alpha: float = span(4.0, 0, 100)  # weight of what is learned from the teacher
@@ -75,7 +77,8 @@ class SoftTeacher(Method):
         weight = torch.ones_like(rois[..., 0])
         if self.background == "soft":
             with torch.no_grad():
-                weight = run["teacher"](batch.weak, carried(rois, inverse(batch.way)))["logits"].softmax(-1)[..., -1]
+                believed = wide(run["teacher"](batch.weak, carried(rois, inverse(batch.way)))["logits"]).softmax(-1)[..., -1]
+            weight = torch.where(labels < none, 1, believed)
         classes, places = candidate_losses(u, labels, weight, boxes, there < none)
         hard = run.world.hard(known, batch)
         return {"hard": hard, "classes": self.alpha * classes.mean(), "places": self.alpha * places.mean()}

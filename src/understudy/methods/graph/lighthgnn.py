@@ -23,8 +23,8 @@ class LightHGNN(Method):
     own.
     Departures: the public code takes a target of probabilities for one of logarithms (`log_target=True`), which is no KL; here it
     is KL, as in the paper. The paper adds noise, the code multiplies by 1 + noise: here as in the code, so that what is 0 stays
-    so. The temperature of the hyperedges' answers is 1, its public value. Where a batch isn't all nodes, a hyperedge is what of it
-    is in the batch, from two members on. The last weights are kept, not those that were best on the validation nodes.
+    so. The temperature of the hyperedges' answers is 1, its public value. Where a batch isn't all nodes, a hyperedge is what the
+    batch has of it, from two members on. The last weights are kept, not those that were best on the validation nodes.
     """
 
     card = Card(

@@ -10,23 +10,26 @@ from understudy.parts.pool import Pool
 
 @register
 class LLM2LLM(Method):
-    r"""The teacher writes new examples like those that the student got wrong, and the student starts again from its base with them.
+    r"""The teacher writes new examples like those the student got wrong, and the student starts again from its base with them.
 
     In round i, from the base weights, on seeds D_0 and all that was written so far,
 
         L = CE(y, s(x)) over D_i,      D_{i+1} = D_i + {(teacher(x, y), y) : x in D_0, argmax s(x) != y}
 
     where every wrong seed gets `new` rows. Only seeds are rewritten, never rows that a teacher wrote, so errors don't grow.
-    targets: 'wrong', or as many seeds drawn at `any` rate, the comparison at an equal number of rows.
+    targets: 'wrong' seeds, or as many of 'any', which is augmentation at an equal number of rows and updates.
 
     Shapes: s [N, C]; y [N]; teacher(x [M, ...], y [M]) -> new x [M, ...] of the same label.
     Departures: rounds are equally long in updates, where the paper's are in epochs; rows are drawn with replacement. New rows
-    that resemble old ones aren't thrown out (the code does above ROUGE-L 0.95), nor is the student's wrong answer shown to the teacher.
+    that resemble old ones aren't thrown out (the code does above ROUGE-L 0.95); the teacher isn't shown the wrong answer (the
+    code's template leaves it out too). The proof's baseline is augmentation of any seeds, which the paper compares with as well:
+    with as many updates on the seeds alone as all rounds have together, a small student does without new rows.
     """
 
     card = Card(
         "LLM2LLM: Boosting LLMs with Novel Iterative Data Enhancement", "arXiv:2403.15042", 2024, slug="llm2llm", world="intents",
-        baseline="alone", tags={"teacher", "rewrites", "labels"}, tasks=("classify",), forwards=3, tune={"new": (1, 2, 4, 8)},
+        baseline={"targets": "any"}, tags={"teacher", "rewrites", "labels"}, tasks=("classify",), forwards=3,
+        tune={"new": (1, 2, 4, 8)},
     )  # fmt: skip
 
     rounds: int = span(10, 1, 1000)
@@ -55,8 +58,9 @@ class LLM2LLM(Method):
         x, y = run["seeds"].x, run["seeds"].y
         wrong = ((run["student"](x).argmax(-1) != y) & (y >= 0)).nonzero().flatten()
         if self.targets == "any":
-            wrong = (y >= 0).nonzero().flatten()[torch.randperm(int((y >= 0).sum()), device=y.device)[: len(wrong)]]
-        wrong = wrong.repeat(self.new)
-        if len(wrong):
-            run["pool"].add(run["teacher"](x[wrong], y[wrong]), y[wrong])
+            known = (y >= 0).nonzero().flatten()
+            wrong = known[torch.randperm(len(known), device=y.device)[: len(wrong)]]
+        like = wrong.repeat(self.new)
+        if len(like):
+            run["pool"].add(run["teacher"](x[like], y[like]), y[like])
         run.renew("student", run["base"])
