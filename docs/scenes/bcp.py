@@ -31,7 +31,9 @@ def scene() -> Figure:
     figure = Figure((9.4, 6.6), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(1, 1.9))
     axes = above.subplots(1, 6)
-    for axis, picture, title in zip(axes, [batch.x[l], batch.x[u], *mixed], ["labelled", "unlabelled", "inward", "outward"], strict=False):
+    for axis, picture, title in zip(
+        axes, [batch.x[l], batch.x[u], *mixed], ["labelled", "unlabelled", "inward", "outward"], strict=False
+    ):
         axis.imshow(picture[0], cmap="gray", vmin=-1.5, vmax=2.5)
         axis.set_title(title, fontsize=10)
     for axis, (a, b), title in zip(axes[4:], ((l, u), (u, l)), ["inward's labels", "outward's labels"], strict=True):
@@ -54,7 +56,7 @@ def scene() -> Figure:
         axis.set_yticks([])
     dices = {name: world.validate(artefact(r)) for name, r in runs.items()}
     told = ", ".join(f"{name} {100 * d:.1f}" for name, d in dices.items())
-    figure.suptitle(f"BCP on 6 labelled and 120 unlabelled pictures; Dice on validation pictures, %: {told}", fontsize=11)
+    figure.suptitle(f"BCP on 4 labelled and 120 unlabelled pictures; Dice on validation pictures, %: {told}", fontsize=11)
     for name, colour in zip(("nucleus", "cytoplasm", "bud"), COLOURS.colors[1:], strict=True):
         axes[5].plot([], [], "s", color=colour, label=name)
     axes[5].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)

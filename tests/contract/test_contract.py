@@ -91,6 +91,13 @@ def _double(double: None) -> None:
     """Bits are compared in float64; what is about overflow asks for float32 itself."""
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _awake() -> None:
+    """The libraries that worlds stand on are imported before the first check, and not on its account."""
+    for name in {CARDS[n].world: n for n in NAMES}.values():
+        place(name).validate(artefact(fresh(name)))
+
+
 # ------------------------------------------------------------------------------------------------------------- small worlds
 
 
@@ -118,8 +125,10 @@ def hide(which: Any) -> Callable[[World], World]:
 
 
 def alike(y: Any) -> Any:
-    """The same label everywhere; what is hidden stays so."""
-    return torch.where(y != y, y, 1.0) if y.is_floating_point() else torch.where(y < 0, y, 1) if isinstance(y, Tensor) else y
+    """The same label everywhere; what is hidden stays so, and what isn't one label a place stays as it is."""
+    if not isinstance(y, Tensor):
+        return y
+    return torch.where(y != y, y, 1.0) if y.is_floating_point() else torch.where(y < 0, y, 1)
 
 
 def hooked(world: World, hook: Callable[[str, nn.Module], nn.Module]) -> World:

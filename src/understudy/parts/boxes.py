@@ -132,7 +132,9 @@ def pooled(features: Tensor, boxes: Tensor, stride: float, bins: int) -> Tensor:
     features = wide(features)
     part = (torch.arange(bins, device=boxes.device, dtype=boxes.dtype) + 0.5) / bins
     x, y = (boxes[..., i, None] + part * size(boxes)[..., i, None] for i in (0, 1))
-    grid = torch.stack([x[..., None, :].expand(*x.shape, bins), y[..., :, None].expand(*y.shape, bins)], -1)  # [N, A, bins, bins, 2]
+    grid = torch.stack(
+        [x[..., None, :].expand(*x.shape, bins), y[..., :, None].expand(*y.shape, bins)], -1
+    )  # [N, A, bins, bins, 2]
     extent = stride * torch.tensor([features.shape[-1], features.shape[-2]], device=boxes.device, dtype=boxes.dtype)
     grid = (2 * grid / extent - 1).clamp(-1e4, 1e4).flatten(2, 3).to(features)
     found = F.grid_sample(features, grid, align_corners=False)  # [N, C, A, bins^2]

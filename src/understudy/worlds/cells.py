@@ -19,7 +19,7 @@ from understudy.worlds._scarce import FewLabels, Scarce
 from understudy.worlds.digits import Part
 
 SIDE, CLASSES = 32, 4  # background, nucleus, cytoplasm, bud
-KNOWN, TRAIN, VALID, TEST = 6, 126, 100, 300
+KNOWN, TRAIN, VALID, TEST = 4, 124, 100, 300
 
 
 class UNet(nn.Module):
@@ -51,7 +51,7 @@ def _larger(x: Tensor, like: Tensor) -> Tensor:
 def cells(
     seed: int = 0, *, ready: bool = False, small: bool = False, path: str | Path | None = None, **changes: Any
 ) -> FewLabels:
-    """126 generated pictures of 32 x 32, 6 of them labelled; a tiny U-Net.
+    """124 generated pictures of 32 x 32, 4 of them labelled; a tiny U-Net.
 
     A bright nucleus in a darker ring of cytoplasm, a bud beside it, and debris of any brightness around; so it is
     the neighbourhood that tells what a pixel is. Light, contrast and noise differ from picture to picture.
@@ -101,11 +101,11 @@ def _pictures(n: int) -> tuple[Tensor, Tensor]:
         u, v = right - cx, down - cy
         return ((u * turn.cos() + v * turn.sin()) / a) ** 2 + ((v * turn.cos() - u * turn.sin()) / b) ** 2 < 1
 
-    cy, cx, turn, side = between(-5, 5), between(-4, 6), between(0, math.pi), between(0.6, 1.4) * math.pi
-    a, b, ring = between(3, 5.5), between(3, 5.5), between(1.8, 3.2)
+    cy, cx, turn, side = between(-4, 4), between(-4, 4), between(0, math.pi), between(0.6, 1.4) * math.pi
+    a, b, ring = between(2.2, 4), between(2.2, 4), between(1.5, 2.5)
     nucleus, cell = ellipse(cy, cx, a, b, turn), ellipse(cy, cx, a + ring, b + ring, turn)
     far = (a + b) / 2 + ring
-    bud = ellipse(cy + far * side.sin(), cx + far * side.cos(), between(2.5, 4.5), between(4, 6.5), side) & ~cell
+    bud = ellipse(cy + far * side.sin(), cx + far * side.cos(), between(2, 3.2), between(3, 4.5), side) & ~cell
     y = torch.where(nucleus, 1, torch.where(cell, 2, torch.where(bud, 3, 0)))
     debris = torch.zeros_like(bud)
     for _ in range(3):

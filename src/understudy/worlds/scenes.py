@@ -1,4 +1,4 @@
-"""Digits of many sizes among clutter, to be found and read; of 640 pictures, 40 are labelled."""
+"""Digits of many sizes among clutter, to be found and read; of 640 pictures, 20 are labelled."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Scenes(FewLabels):
 
 
 def scenes(seed: int = 0, *, ready: bool = False, small: bool = False, path: str | Path | None = None, **changes: Any) -> Scenes:
-    """640 pictures of 48 x 48 with one to four digits in each, 0 to 4, 9 to 20 pixels high, among fragments of digits and noise; 40 are
+    """640 pictures of 48 x 48 with one to four digits in each, 0 to 4, 9 to 20 pixels high, among fragments of digits and noise; 20 are
     labelled, a quarter of each batch. The digits of training, validation and test pictures are different ones. A tiny two-stage
     detector; ready trains it on the labels first, as the papers' begin from networks that know something already.
 
