@@ -18,11 +18,14 @@ from understudy.worlds.scenes import CLASSES, SIDE
 GOOD, UNSURE, TRUE = "#3ddc97", "#ffb000", "#ff5d73"
 
 
-def boxed(axis, picture, boxes=(), colours=(), names=()) -> None:
-    axis.imshow(picture[0], cmap="gray", vmin=-1, vmax=2.6)
+def boxed(axis, picture, boxes=(), colours=(), names=(), dashed=()) -> None:
+    axis.imshow(picture[0], cmap="gray", vmin=-1, vmax=2.6, interpolation="nearest")
     for (x0, y0, x1, y1), colour, name in zip(boxes, colours, names, strict=True):
         axis.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, color=colour, linewidth=1.6))
-        axis.text(x0, y0 - 1.5, name, color=colour, fontsize=7)
+        box = {"facecolor": "black", "alpha": 0.55, "pad": 0.6, "linewidth": 0}
+        axis.text(max(float(x0), 0.5), max(float(y0), 0.5), name, color=colour, fontsize=7.5, va="top", bbox=box, clip_on=True)
+    for x0, y0, x1, y1 in dashed:
+        axis.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, color=TRUE, linewidth=1.1, linestyle="--"))
     axis.set(xticks=[], yticks=[], xlim=(-0.5, SIDE - 0.5), ylim=(SIDE - 0.5, -0.5))
 
 
@@ -35,10 +38,10 @@ def scene() -> Figure:
         batch = run.method.source(run)
         rois = run["student"](batch.strong)["rois"]
         believed = run["teacher"](batch.weak, carried(rois, inverse(batch.way)))["logits"].softmax(-1)[..., -1]
-    figure = Figure((9.4, 9.6), layout="constrained")
-    axes = figure.subplots(5, 5)
-    lines = ("weak view: the\nteacher's objects", "strong view: carried\nover, to be learned", "weights r of the\ncandidates' background",
-             "validation: what the\nstudent finds (> 0.5)", "validation: what\nis there")  # fmt: skip
+    figure = Figure((9.4, 8.0), layout="constrained")
+    axes = figure.subplots(4, 5)
+    lines = ("weak view: the\nteacher's objects", "strong view: carried\nover, to be learned", "r, as which candidates\ncount as background",
+             "validation: found (above\n0.5), there (dashed)")  # fmt: skip
     keep = torch.arange(3, 8)
     for column, i in enumerate(keep.tolist()):
         shown = (batch.scores[i] > run.method.maybe).nonzero()[:, 0]
@@ -56,22 +59,10 @@ def scene() -> Figure:
     with torch.no_grad():
         said = task("detect").predict(artefact(run)(valid.x[:5]))
     for column in range(5):
-        sure = said["scores"][column] > 0.5
-        boxed(
-            axes[3, column],
-            valid.x[column],
-            said["boxes"][column][sure],
-            [GOOD] * int(sure.sum()),
-            [str(int(c)) for c in said["labels"][column][sure]],
-        )
-        there = valid.y["labels"][column] < CLASSES
-        boxed(
-            axes[4, column],
-            valid.x[column],
-            valid.y["boxes"][column][there],
-            [TRUE] * int(there.sum()),
-            [str(int(c)) for c in valid.y["labels"][column][there]],
-        )
+        sure, there = said["scores"][column] > 0.5, valid.y["labels"][column] < CLASSES
+        names = [str(int(c)) for c in said["labels"][column][sure]]
+        found, true = said["boxes"][column][sure], valid.y["boxes"][column][there]
+        boxed(axes[3, column], valid.x[column], found, [GOOD] * len(names), names, true)
     for line, name in zip(axes, lines, strict=True):
         line[0].set_ylabel(name, fontsize=9)
     figure.suptitle(
@@ -80,8 +71,3 @@ def scene() -> Figure:
         fontsize=10.5,
     )  # fmt: skip
     return figure
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    scene().savefig("docs/pictures/scenes/soft_teacher.png", dpi=110)

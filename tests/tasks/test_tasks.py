@@ -75,7 +75,7 @@ def test_all_labels_hidden_is_no_loss(name: str, y: torch.Tensor) -> None:
     assert loss.item() == 0 and out.grad is not None and not out.grad.any()
 
 
-@pytest.mark.parametrize("name", [n for n in TASKS if n != "detect"])  # whose answers are a dict: see test_detect_segment
+@pytest.mark.parametrize("name", [n for n in TASKS if n != "detect"])  # whose answers are a dict: see test_places
 def test_soft_of_agreement_is_nothing_and_half_precision_is_widened(name: str) -> None:
     out = torch.randn(3, 2)
     assert task(name).soft(out, out.clone(), 4.0).item() == pytest.approx(0, abs=1e-6)

@@ -26,10 +26,10 @@ class SoftTeacher(Method):
     Shapes: x [N, C, H, W]; a detector is net(x) or net(x, boxes [N, A, 4]) -> logits [N, A, K+1], offsets and rois [N, A, 4].
     Departures: no proposal network: candidates are the detector's own grid, all of which learn. Every row is seen as unlabelled
     too, and labelled ones as they are. Views zoom and move but don't mirror, turn or shear. Foreground and background share one
-    sum of weights, as in the code, a picture at a time; in the paper each has its own, and one false object then weighs as much as
-    all background. Else the paper holds: jitter is uniform (in the code normal), spread in units of (h + w) / 2 (of each side's own
-    direction), places averaged over located candidates (over all). A run begins with a detector that has learned from the labels;
-    the paper's begins with a backbone from ImageNet, and finds its first objects itself.
+    sum of weights, as in the code, a picture at a time; in the paper each has its own, and one false object then weighs as much
+    as all background. Else the paper holds: jitter is uniform (in the code normal), spread in units of (h + w) / 2 (of each
+    side's own direction), places averaged over located candidates (over all). A run begins with a detector that has learned
+    from the labels; the paper's begins with a backbone from ImageNet, and finds its first objects itself.
     """
 
     card = Card(

@@ -4,7 +4,7 @@ import torch
 
 from understudy.core.batch import Batch
 from understudy.core.card import Card
-from understudy.core.method import Method, freeze, register, span
+from understudy.core.method import Method, choice, freeze, register, span
 from understudy.parts.components import largest
 from understudy.parts.dice import segmentation
 from understudy.parts.ema import ema_
@@ -24,10 +24,10 @@ class BCP(Method):
 
     Shapes: X [N, C, H, W]; s(X) [N, K, H, W] logits, class 0 is the background; Y [N, H, W], -1 hidden; M [H, W].
     Departures: of the two ways that a batch is mixed, each takes all of its rows, where the code deals them out in quarters. The
-    teacher is in evaluation mode. Teacher and student begin self-training where pretraining ended, where the code takes the best of
-    pretraining on validation rows. In pretraining S is taken over the whole mixed picture, twice, where the code takes it over both
-    parts of one mix. The rectangle may also touch the last row and column. No augmentation but the pasting. Pixels, not whole
-    rows, are labelled or not.
+    teacher is in evaluation mode. Teacher and student begin self-training where pretraining ended, where the code takes the best
+    of pretraining on validation rows. In pretraining S is taken over the whole mixed picture, of two mixes, where
+    the code takes it over both parts of one. The rectangle may also touch the last row and column. No augmentation but the
+    pasting. Pixels, not whole rows, are labelled or not.
     """
 
     card = Card(
@@ -40,6 +40,7 @@ class BCP(Method):
     beta: float = span(2 / 3, 0, 1)  # side of the rectangle; 0 pastes nothing: a mean teacher on pseudo-labels
     decay: float = span(0.99, 0, 1)  # of the average
     pretrain: float = span(0.25, 0, 1)  # share of the budget before the teacher is asked; 10,000 of 40,000 steps
+    regions: str = choice("largest", "all")  # of a class in the teacher's answer: of organs the largest
 
     def setup(self, world):
         student = world.student()
@@ -52,7 +53,8 @@ class BCP(Method):
         label, asked = batch.y.clone(), ~known.flatten(1).all(1)
         if asked.any():
             guess = run["teacher"](batch.x[asked])
-            label[asked] = label[asked].where(known[asked], largest(guess.argmax(1), guess.shape[1]))
+            said = largest(guess.argmax(1), guess.shape[1]) if self.regions == "largest" else guess.argmax(1)
+            label[asked] = label[asked].where(known[asked], said)
         return Batch({**batch, "known": known, "label": label})
 
     def loss(self, run, batch):
