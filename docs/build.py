@@ -246,26 +246,25 @@ def usage(entry: Any) -> list[str]:
 
 
 def verbs_page() -> None:
-    """Which verbs each method has of its own, which parts it takes, which networks and players it brings: read from the code."""
+    """Which verbs each method writes itself, which parts it takes, and in which world it lives: read from the code."""
     from understudy.core import registry
 
     verbs = ("players", "setup", "source", "loss", "after_step", "result")
     rows, uses = [], dict[str, int]()
     for e in sorted(registry.entries().values(), key=lambda e: (e.family, e.name)):
-        code_ = ast.parse(e.path.read_text())
-        own = {f.name for n in code_.body if isinstance(n, ast.ClassDef) for f in n.body if isinstance(f, ast.FunctionDef)}
-        taken = sorted({str(n.module).rpartition(".")[2] for n in ast.walk(code_) if isinstance(n, ast.ImportFrom)
+        read = ast.parse(e.path.read_text())
+        own = {f.name for n in read.body if isinstance(n, ast.ClassDef) for f in n.body if isinstance(f, ast.FunctionDef)}
+        taken = sorted({str(n.module).rpartition(".")[2] for n in ast.walk(read) if isinstance(n, ast.ImportFrom)
                         and str(n.module).startswith("understudy.parts.")})  # fmt: skip
         for part in taken:
             uses[part] = uses.get(part, 0) + 1
-        rows.append([f"[{e.name}]({e.name}.md)", e.family, e.card.world, *("●" if v in own else "" for v in verbs),
-                     ", ".join(taken), str(len(e.path.read_text().splitlines()))])  # fmt: skip
+        rows.append([f"[{e.name}]({e.name}.md)", e.card.world, " ".join(v for v in verbs if v in own),
+                     " ".join(taken), str(len(e.path.read_text().splitlines()))])  # fmt: skip
     shares = ", ".join(f"`{k}` {v}" for k, v in sorted(uses.items(), key=lambda kv: (-kv[1], kv[0])))
-    write("methods/verbs.md", "\n\n".join([
-        "# Verbs and parts", "A dot is a verb that the method writes itself; where there is none, the core's own holds. "
-        "No method imports another, and the core knows none of them by name.",
-        table(["method", "family", "world", *(f"`{v}`" for v in verbs), "parts", "lines"], rows),
-        f"How many methods take each part: {shares}."]))  # fmt: skip
+    parts = ["# Verbs and parts", "Which verbs a method writes itself (for the others the core's own hold), and which parts it takes. No method "
+             "imports another, and the core knows none of them by name.", table(["method", "world", "verbs", "parts", "lines"], rows),
+             f"How many methods take each part: {shares}."]  # fmt: skip
+    write("methods/verbs.md", "\n\n".join(parts))
 
 
 def method_page(entry: Any) -> str:

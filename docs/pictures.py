@@ -19,6 +19,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
@@ -127,6 +128,9 @@ def draw_scene(path: Path) -> None:
     target.parent.mkdir(exist_ok=True)
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         module.scene().savefig(target, dpi=110, metadata={"Software": None})
+    with Image.open(target) as picture:
+        few = picture.convert("RGB").quantize(128)
+    few.save(target, optimize=True)
     said(target)
 
 
