@@ -285,7 +285,7 @@ faults(
 def look_after(self: Any) -> None:
     """As a core would that scores a batch after it was learned from."""
     if self.step:
-        with stream(self.seed, self.step, "observe"), seal.lifted():
+        with stream(self.seed, self.step, "observe"), seal.learning(False):
             self.observed[self.step - 1] = self.world.observe(lambda: artefact(self), self.step - 1)
 
 

@@ -89,7 +89,7 @@ class Run:
         """Let the world see what there is before the next step, if it wants to."""
         if self.step in self.observed:
             return  # resumed where it was already seen
-        with stream(self.seed, self.step, "observe"), seal.lifted():
+        with stream(self.seed, self.step, "observe"), seal.learning(False):
             seen = self.world.observe(lambda: artefact(self), self.step)
         if seen is not None:
             self.observed[self.step] = seen

@@ -12,19 +12,10 @@ _LEARNING: ContextVar[bool] = ContextVar("learning", default=False)
 
 
 @contextmanager
-def learning() -> Iterator[None]:
-    """Inside, whoever reads a test split is refused."""
-    token = _LEARNING.set(True)
-    try:
-        yield
-    finally:
-        _LEARNING.reset(token)
-
-
-@contextmanager
-def lifted() -> Iterator[None]:
-    """Inside, the world itself may look: it scores what is learning, and tells it nothing."""
-    token = _LEARNING.set(False)
+def learning(yes: bool = True) -> Iterator[None]:
+    """Inside, whoever reads a test split is refused. `learning(False)` lifts that: for the world itself, which scores what is
+    learning and tells it nothing."""
+    token = _LEARNING.set(yes)
     try:
         yield
     finally:

@@ -10,8 +10,6 @@ from understudy.core.method import Method, at, register, span
 from understudy.parts.selfattention import real, relation, relation_kl
 from understudy.parts.supernet import count, extract
 
-SELF = "stage:-1.attention.self"
-
 
 @register
 class AutoDistil(Method):
@@ -43,7 +41,9 @@ class AutoDistil(Method):
     h: float = span(1.0, 0, 1e3)  # weight of the hard loss
     heads: int = span(4, 1, 64)  # of a relation
     student_at: tuple[str, ...] = at(("stage:-1.query", "stage:-1.key", "stage:-1.value"), "student")
-    teacher_at: tuple[str, ...] = at((f"{SELF}.query", f"{SELF}.key", f"{SELF}.value"), "teacher")
+    teacher_at: tuple[str, ...] = at(
+        ("stage:-1.attention.self.query", "stage:-1.attention.self.key", "stage:-1.attention.self.value"), "teacher"
+    )
 
     def setup(self, world):
         """The student holds the sub-space of the largest; the others begin as what they'd be inside it."""

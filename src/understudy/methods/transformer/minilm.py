@@ -4,8 +4,6 @@ from understudy.core.card import Card
 from understudy.core.method import Method, at, register, span
 from understudy.parts.selfattention import real, relation, relation_kl
 
-SELF = "stage:-1.attention.self"
-
 
 @register
 class MiniLM(Method):
@@ -32,8 +30,12 @@ class MiniLM(Method):
     v: float = span(1.0, 0, 1e3)  # weight of value relations
     h: float = span(1.0, 0, 1e3)  # weight of the hard loss
     heads: int = span(4, 1, 64)  # of both networks
-    student_at: tuple[str, ...] = at((f"{SELF}.query", f"{SELF}.key", f"{SELF}.value"), "student")
-    teacher_at: tuple[str, ...] = at((f"{SELF}.query", f"{SELF}.key", f"{SELF}.value"), "teacher")
+    student_at: tuple[str, ...] = at(
+        ("stage:-1.attention.self.query", "stage:-1.attention.self.key", "stage:-1.attention.self.value"), "student"
+    )
+    teacher_at: tuple[str, ...] = at(
+        ("stage:-1.attention.self.query", "stage:-1.attention.self.key", "stage:-1.attention.self.value"), "teacher"
+    )
 
     def loss(self, run, batch):
         _, (q_u, k_u, v_u) = run.tap("teacher", self.teacher_at, batch.x)
