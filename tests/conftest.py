@@ -18,9 +18,10 @@ torch.set_num_threads(1)
 
 @pytest.fixture(autouse=True)
 def as_found() -> Iterator[None]:
-    """Default dtype, threads and every random stream as they were, whatever a test does."""
+    """Default dtype, threads and every random stream as they were, whatever a test does; each begins in the same stream."""
     dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
     streams = torch.get_rng_state(), random.getstate(), np.random.get_state()
+    torch.manual_seed(0)
     yield
     torch.set_default_dtype(dtype)
     torch.set_num_threads(threads)
