@@ -47,7 +47,7 @@ def show(
     facts = Table.grid(padding=(0, 3, 0, 0))
     facts.add_column(style="dim")
     against = card.baseline if isinstance(card.baseline, str) else ", ".join(f"{k}={v}" for k, v in (card.baseline or {}).items())
-    tags = Text("\n").join(Text.assemble(f"{t:<10}", (TAGS[t], "dim")) for t in sorted(card.tags))
+    tags = Text("\n").join(Text.assemble(f"{t:<12}", (TAGS[t], "dim")) for t in sorted(card.tags))
     for key, value in (("tags", tags), ("proved on", card.world if against else ""), ("against", against)):
         if value:
             facts.add_row(key, value)
