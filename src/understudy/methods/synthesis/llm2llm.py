@@ -22,8 +22,8 @@ class LLM2LLM(Method):
     Shapes: s [N, C]; y [N]; teacher(x [M, ...], y [M]) -> new x [M, ...] of the same label.
     Departures: rounds are equally long in updates, where the paper's are in epochs; rows are drawn with replacement. New rows
     that resemble old ones aren't thrown out (the code does above ROUGE-L 0.95); the teacher isn't shown the wrong answer (the
-    code's template leaves it out too). The proof's baseline is the same rounds on seeds alone (`new` = 0), as in the paper; a small
-    student that has the updates of all rounds for itself does without new rows.
+    code's template leaves it out too). The proof's baseline is the same rounds on seeds alone (`new` = 0), as in the paper; a
+    small student that has the updates of all rounds for itself does without new rows.
     """
 
     card = Card(
