@@ -17,16 +17,19 @@ from understudy.core import devices, registry
 from understudy.core.fit import fit
 from understudy.core.run import start
 from understudy.core.world import recast
-from understudy.worlds.digits import digits
+from understudy.worlds import WORLDS
 
 STEPS, BATCH = 3, 8
 
 
 def train(name: str, ranks: int = 1, device: str | None = None) -> dict[str, Tensor]:
-    """All that is learned in a few steps of `ranks` times BATCH rows, without batch normalisation."""
+    """All that is learned in a few steps of `ranks` times BATCH rows, on digits without batch normalisation."""
     torch.set_default_dtype(torch.double)
-    world = recast(digits(0, norm=False), batch=BATCH * ranks, steps=24)
+    where = registry.get(name).card.world
+    world = WORLDS[where](0, small=True, **({"norm": False} if where.startswith("digits") else {}))
+    world = recast(world, batch=BATCH * ranks, steps=24)
     run = fit(start(registry.get(name)(), world, 1, device=device), STEPS)
+    run.agree()
     return {k: v.detach().clone() for k, v in run.nets.state_dict().items()}
 
 
