@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,10 @@ def test_digits_from_files(tmp_path: Path) -> None:
     assert world.data.train.x.std().item() == pytest.approx(STD, rel=1e-3)
     with pytest.raises(Refused, match="folder"):
         WORLDS["mixture"](0, path=tmp_path / "nowhere")
+
+
+def test_a_missing_library_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    world = WORLDS["mixture"](0, small=True)
+    with pytest.raises(Refused, match="pip install diffusers"):
+        many_steps(world.teacher(), torch.randn(4, 2))

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from understudy.data.address import need
+
 
 class Causal(nn.Module):
     """A GPT-2 (Hugging Face's) of `vocab` tokens, one of which ends what it writes; [N, L] tokens -> [N, L, vocab] logits of the next.
@@ -16,8 +18,7 @@ class Causal(nn.Module):
 
     def __init__(self, vocab: int, longest: int, stop: int, width: int, layers: int, heads: int, spread: float = 0.02) -> None:
         super().__init__()
-        from transformers import GPT2Config, GPT2LMHeadModel
-
+        transformers = need("transformers")
         self.stop = stop
         shape = {
             "vocab_size": vocab,
@@ -28,7 +29,8 @@ class Causal(nn.Module):
             "initializer_range": spread,
         }
         still = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
-        self.lm = GPT2LMHeadModel(GPT2Config(**shape, **still, bos_token_id=None, eos_token_id=stop, pad_token_id=None))
+        config = transformers.GPT2Config(**shape, **still, bos_token_id=None, eos_token_id=stop, pad_token_id=None)
+        self.lm = transformers.GPT2LMHeadModel(config)
 
     def forward(self, tokens: Tensor) -> Tensor:
         out: Tensor = self.lm(tokens, use_cache=False).logits

@@ -23,6 +23,7 @@ from understudy.core.errors import Sealed, refuse
 from understudy.core.seeds import key, stream
 from understudy.core.taps import probe
 from understudy.core.world import Player, recast
+from understudy.data.address import need
 from understudy.parts.schedule import cosine
 from understudy.parts.supernet import Space, SuperNet
 from understudy.tasks import task
@@ -169,15 +170,14 @@ class Encoder(nn.Module):
     """A BERT with a masked-word head; {input_ids, attention_mask} [N, L] -> [N, L, words]"""
 
     def __init__(self, words: int, length: int, width: int, depth: int, heads: int = 4) -> None:
-        from transformers import BertConfig, BertModel
-
         super().__init__()
-        config = BertConfig(
+        transformers = need("transformers")
+        config = transformers.BertConfig(
             vocab_size=words, max_position_embeddings=length, hidden_size=width, num_hidden_layers=depth,
             num_attention_heads=heads, intermediate_size=2 * width, type_vocab_size=1, hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
         )  # fmt: skip
-        self.bert = BertModel(config, add_pooling_layer=False)
+        self.bert = transformers.BertModel(config, add_pooling_layer=False)
         self.head = nn.Linear(width, words)
 
     def forward(self, x: dict[str, Tensor]) -> Tensor:

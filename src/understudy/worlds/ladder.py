@@ -15,6 +15,7 @@ from understudy.core.batch import Batch
 from understudy.core.errors import Sealed
 from understudy.core.seeds import stream
 from understudy.core.world import Player, World, recast
+from understudy.data.address import need
 from understudy.tasks import task
 
 GAP, RISE, MOST = (0.2, 3.0), (0.0, 2.0), 4.0  # ranges of the two sides of a task; the energy that a leap may take
@@ -35,14 +36,13 @@ def _feasible(x: Tensor) -> Tensor:
 
 @functools.cache
 def _course() -> Any:
-    import gymnasium
-    from gymnasium.vector import AutoresetMode, VectorEnv
+    gymnasium, vector = need("gymnasium"), need("gymnasium.vector")
 
-    class Course(VectorEnv):  # type: ignore[misc,type-arg]
+    class Course(vector.VectorEnv):  # type: ignore[misc]
         """Runners on courses of their own. A leap at 45 degrees with energy e is at height x - x^2 / e after x, and lands where
         that is the rise; beside the platform, or against it, the run is over. What is seen: the gap as it is now, and the rise."""
 
-        metadata = {"autoreset_mode": AutoresetMode.DISABLED}
+        metadata = {"autoreset_mode": vector.AutoresetMode.DISABLED}
         single_observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float64)
         single_action_space = gymnasium.spaces.Box(-np.inf, np.inf, (), np.float64)
 

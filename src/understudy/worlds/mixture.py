@@ -23,6 +23,7 @@ from understudy.core.registry import get
 from understudy.core.run import artefact, start
 from understudy.core.seeds import stream
 from understudy.core.world import Player, recast
+from understudy.data.address import need
 from understudy.parts.diffusion import denoising, noised, over, precondition
 from understudy.parts.schedule import cosine
 from understudy.tasks import task
@@ -100,9 +101,7 @@ class Denoiser(nn.Module):
 def many_steps(net: Denoiser, z: Tensor, steps: int = 18, scheduler: Any = None) -> Tensor:
     """What a diffusion model makes of standard normal noise in many steps, by Euler's rule of EDM unless another of diffusers'
     EDM schedulers is given; [N, D] -> [N, D]"""
-    from diffusers import EDMEulerScheduler
-
-    rule = scheduler or EDMEulerScheduler(sigma_data=STD)
+    rule = scheduler or need("diffusers").EDMEulerScheduler(sigma_data=STD)
     rule.set_timesteps(steps)
     x = z * rule.sigmas[0]
     for t, level in zip(rule.timesteps, rule.sigmas, strict=False):
