@@ -89,8 +89,13 @@ class Run:
         """Let the world see what there is before the next step, if it wants to."""
         if self.step in self.observed:
             return  # resumed where it was already seen
+
+        def made() -> nn.Module | Batch:
+            with seal.learning():  # the world may read the test split here, the method's `result` may not
+                return artefact(self)
+
         with stream(self.seed, self.step, "observe"), seal.learning(False):
-            seen = self.world.observe(lambda: artefact(self), self.step)
+            seen = self.world.observe(made, self.step)
         if seen is not None:
             self.observed[self.step] = seen
 
