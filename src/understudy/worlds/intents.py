@@ -253,7 +253,7 @@ def _schooled(seed: int, seeds: int, path: str | None, corpus: str, _dtype: torc
     y[:, writer.longest + 1 :][ended] = -1  # nothing is learned of what comes after the first stop
     part = Part(lines[:, :-1], y)
     lessons = recast(
-        world, task="language", data=Sentences(world.data.words, world.data.classes, part, part, part, part, True), batch=48
+        world, task="lm", data=Sentences(world.data.words, world.data.classes, part, part, part, part, True), batch=48
     )
     writer.lm = trained(lessons, writer.lm, 300, seed, player=Player(_adam(4e-3), cosine(300, 15)))  # type: ignore[assignment]
     return writer

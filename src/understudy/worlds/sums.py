@@ -57,7 +57,7 @@ class Sums(World):
     shut: bool = False
     new_student: Callable[[], nn.Module] = field(default=nn.Identity)
     given_teacher: nn.Module | None = None
-    task: str = "language"
+    task: str = "lm"
     held: tuple[int, int] = (1000, 1000)  # sums for validation and for the score
     splits: dict[str, Tensor] = field(default_factory=dict)
 

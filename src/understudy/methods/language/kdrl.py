@@ -24,7 +24,7 @@ class KDRL(Method):
 
     card = Card(
         "KDRL: Post-Training Reasoning LLMs via Unified Knowledge Distillation and Reinforcement Learning", "arXiv:2506.02208",
-        2025, slug="kdrl", world="sums", baseline={"beta": 0.0}, tags={"teacher", "acts"}, tasks=("language",), forwards=2,
+        2025, slug="kdrl", world="sums", baseline={"beta": 0.0}, tags={"teacher", "acts"}, tasks=("lm",), forwards=2,
         tune={"beta": (0.005, 0.05, 0.5, 5.0)},
     )  # fmt: skip
 

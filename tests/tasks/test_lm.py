@@ -10,13 +10,13 @@ import torch
 from understudy.tasks import task
 
 
-def test_language() -> None:
+def test_lm() -> None:
     """Two letters. Row 0: certain 3/4 of both its letters, the first hidden; row 1: even, then wrong at 3/4; row 2: all hidden."""
     sure, even = [math.log(3.0), 0.0], [0.0, 0.0]
     out = torch.tensor([[sure, sure], [even, sure], [sure, sure]])
     y = torch.tensor([[-1, 0], [0, 1], [-1, -1]])
     nll = (math.log(4 / 3) + math.log(2) + math.log(4)) / 3
-    t = task("language")
+    t = task("lm")
     assert t.hard(out, y).item() == pytest.approx(nll, rel=1e-6)
     m = t.metrics(out, y)
     assert (
@@ -31,6 +31,6 @@ def test_language() -> None:
 
 def test_all_hidden_gives_nothing_to_learn() -> None:
     out = torch.randn(2, 3, 4, requires_grad=True)
-    loss = task("language").hard(out, task("language").hide(torch.zeros(2, 3, dtype=torch.long), slice(None)))
+    loss = task("lm").hard(out, task("lm").hide(torch.zeros(2, 3, dtype=torch.long), slice(None)))
     loss.backward()
     assert loss.item() == 0 and out.grad is not None and not out.grad.any()

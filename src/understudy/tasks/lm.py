@@ -9,10 +9,10 @@ from understudy.parts.divergence import kl, wide
 from understudy.tasks.base import Task
 
 
-class Language(Task):
+class Lm(Task):
     """out [N, L, V] are logits of the next of V tokens, y [N, L] which it is, -1 is hidden."""
 
-    name, metric = "language", "exact"
+    name, metric = "lm", "exact"
 
     def hard(self, out: Tensor, y: Tensor) -> Tensor:
         return F.cross_entropy(wide(out).flatten(0, 1), y.flatten(), ignore_index=-1, reduction="sum") / (y >= 0).sum().clamp(
