@@ -45,7 +45,7 @@ def each(value: Any, f: Callable[[Tensor], Tensor]) -> Any:
         return f(value)
     if isinstance(value, dict):
         return type(value)({k: each(v, f) for k, v in value.items()})
-    return value
+    return value.each(f) if hasattr(value, "each") else value  # what holds tensors of its own kind, such as lazy logits
 
 
 def rows_in(value: Any) -> int:

@@ -31,6 +31,8 @@ def tensor_in(value: Any) -> Tensor | None:
     """The first tensor inside a module's output (a tuple, a Hugging Face output ...)."""
     if isinstance(value, Tensor):
         return value
+    if isinstance(getattr(value, "hidden", None), Tensor):
+        return value.hidden  # type: ignore[no-any-return]
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ()
     return next((t for t in map(tensor_in, inside) if t is not None), None)
 

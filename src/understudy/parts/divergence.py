@@ -1,7 +1,8 @@
 """How far one answer is from another. p is the teacher's side, q the student's; logits in, batch mean out.
 
 All are finite, with finite gradients, at logits of 1e4 and temperatures from 0.01 to 100; half precision is widened to float32.
-`each=True` gives one value a row, [N].
+`each=True` gives one value a row, [N]. Those that a language model is taught by take lazy and stored answers too (`parts.lazy`): a
+student's `Lazy` [N, L, V] is compared, or judged, at the places that it was asked for, and its mean is over them.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
-def wide(x: Tensor) -> Tensor:
-    """float16 and bfloat16 as float32; others as they are."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+from understudy.core.errors import refuse
+from understudy.parts import fused
+from understudy.parts.fused import Kind
+from understudy.parts.lazy import Answer, Lazy
+from understudy.parts.lazy import wide as wide  # noqa: PLC0414 (handed on: most of its users are here)
 
 
 def mean(rows: Tensor, each: bool) -> Tensor:
@@ -23,14 +25,73 @@ def mean(rows: Tensor, each: bool) -> Tensor:
     return rows if each else rows.sum() / max(rows.numel(), 1)
 
 
-def kl(p_logits: Tensor, q_logits: Tensor, t: float = 1.0, *, each: bool = False) -> Tensor:
+def kl(p_logits: Answer, q_logits: Answer, t: float = 1.0, *, each: bool = False) -> Tensor:
     """t^2 KL(softmax(p/t) || softmax(q/t)), Hinton et al. 2015 with their factor t^2; [N, C], [N, C] -> []"""
+    if not isinstance(p_logits, Tensor) or not isinstance(q_logits, Tensor):
+        return between(fused.FORWARD, p_logits, q_logits, t, each=each)
     if not (p_logits.requires_grad or each) and len(
         p_logits
     ):  # the fused kernel, whose gradient towards p isn't safe where p is 0
         return t * t * F.kl_div((wide(q_logits) / t).log_softmax(-1), (wide(p_logits) / t).softmax(-1), reduction="batchmean")
     p, q = (wide(p_logits) / t).log_softmax(-1), (wide(q_logits) / t).log_softmax(-1)
     return mean(t * t * (p.exp() * (p - q)).sum(-1), each)
+
+
+def between(kind: Kind, p: Answer, q: Answer, t: float = 1.0, *, each: bool = False) -> Tensor:
+    """t^2 times any divergence of `parts.fused`, of softmax(p/t) and softmax(q/t); [..., C], [..., C] -> []
+
+    q is the student's, a tensor or lazy; p the teacher's, in whatever form. Raises `Refused` where the two don't fit together.
+    """
+    if isinstance(q, Lazy):
+        return t * t * fused.divergence(kind, p, q, t, each=each)
+    if isinstance(p, Lazy) and isinstance(q, Tensor):
+        q = q if p.asked is None else q[p.asked > 0]
+        p = p.detach().rows().dense()
+    if not (isinstance(p, Tensor) and isinstance(q, Tensor)):
+        raise refuse("student", type(q).__name__, "logits, lazy or not", "stored answers are a teacher's")
+    lp, lq = (wide(p) / t).log_softmax(-1).flatten(0, -2), (wide(q) / t).log_softmax(-1).flatten(0, -2)
+    return mean(t * t * kind.value(lp, lq).sum(-1), each)
+
+
+def reverse_kl(p: Answer, q: Answer, t: float = 1.0, *, each: bool = False) -> Tensor:
+    """t^2 KL(softmax(q/t) || softmax(p/t)); [..., C], [..., C] -> []"""
+    return between(fused.REVERSE, p, q, t, each=each)
+
+
+def jensen(p: Answer, q: Answer, beta: float = 0.5, t: float = 1.0, *, each: bool = False) -> Tensor:
+    """t^2 (beta KL(p || m) + (1 - beta) KL(q || m)), m = beta p + (1 - beta) q; KL(p || q) at beta 0, KL(q || p) at 1.
+
+    Agarwal et al. 2024 (arXiv:2306.13649); [..., C], [..., C] -> []
+    """
+    return between(fused.jensen(beta), p, q, t, each=each)
+
+
+def skew_kl(p: Answer, q: Answer, alpha: float = 0.1, t: float = 1.0, *, each: bool = False) -> Tensor:
+    """t^2 KL(p || alpha p + (1 - alpha) q), Ko et al. 2024 (arXiv:2402.03898); [..., C], [..., C] -> []"""
+    return between(fused.skew(alpha), p, q, t, each=each)
+
+
+def skew_reverse_kl(p: Answer, q: Answer, alpha: float = 0.1, t: float = 1.0, *, each: bool = False) -> Tensor:
+    """t^2 KL(q || (1 - alpha) p + alpha q), Ko et al. 2024 (arXiv:2402.03898); [..., C], [..., C] -> []"""
+    return between(fused.skew_reverse(1 - alpha), p, q, t, each=each)
+
+
+def total_variation(p: Answer, q: Answer, t: float = 1.0, *, each: bool = False) -> Tensor:
+    """t^2 sum |p - q| / 2; [..., C], [..., C] -> []"""
+    return between(fused.VARIATION, p, q, t, each=each)
+
+
+def alpha_beta(p: Answer, q: Answer, alpha: float, beta: float, t: float = 1.0, *, each: bool = False) -> Tensor:
+    """t^2 times the alpha-beta divergence (Cichocki et al. 2011, eq. 19), alpha and beta above 0; [..., C], [..., C] -> []"""
+    return between(fused.alpha_beta(alpha, beta), p, q, t, each=each)
+
+
+def nll(q: Tensor | Lazy, y: Tensor, *, each: bool = False) -> Tensor:
+    """-log softmax(q)[y] over places where y isn't hidden (-1), their mean or one value a place; [..., C], [...] -> []"""
+    if isinstance(q, Lazy):
+        return fused.nll(q, y, each=each)
+    known = y >= 0
+    return mean(F.cross_entropy(wide(q)[known], y[known], reduction="none"), each)
 
 
 def cross_entropy(p_logits: Tensor, q_logits: Tensor, t: float = 1.0, *, each: bool = False) -> Tensor:
@@ -43,11 +104,9 @@ def soft_cross_entropy(p: Tensor, q_logits: Tensor, *, each: bool = False) -> Te
     return mean(-(p * wide(q_logits).log_softmax(-1)).sum(-1), each)
 
 
-def js(p_logits: Tensor, q_logits: Tensor, t: float = 1.0, *, each: bool = False) -> Tensor:
+def js(p_logits: Answer, q_logits: Answer, t: float = 1.0, *, each: bool = False) -> Tensor:
     """t^2 (KL(p || m) + KL(q || m)) / 2, m the even mixture; [N, C], [N, C] -> []"""
-    p, q = (wide(p_logits) / t).log_softmax(-1), (wide(q_logits) / t).log_softmax(-1)
-    m = torch.logaddexp(p, q) - torch.log(torch.tensor(2.0, dtype=p.dtype, device=p.device))
-    return mean(t * t * ((p.exp() * (p - m)).sum(-1) + (q.exp() * (q - m)).sum(-1)) / 2, each)
+    return jensen(p_logits, q_logits, 0.5, t, each=each)
 
 
 def binary_kl(p_logits: Tensor, q_logits: Tensor, t: float = 1.0, *, each: bool = False) -> Tensor:

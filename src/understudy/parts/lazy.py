@@ -1,0 +1,171 @@
+"""Logits that aren't there yet: hidden states, and the heads that would make logits of them.
+
+At a vocabulary of 128,256 the logits are the memory: 1,024 tokens are half a gigabyte, and a loss keeps several of them. A language
+model therefore answers with a `Lazy`, and the divergences (`parts.divergence`, through `parts.fused`) make as many logits at a time
+as fit a buffer. What a teacher said before, and was stored, is `TopK` or `Samples`, and the same divergences know what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from understudy.core.errors import refuse
+
+
+@dataclass(frozen=True)
+class Head:
+    """factor cap tanh(scale (h W^T + b) / cap), without the tanh where there is no cap; hidden h [..., H], weight W [V or more, H],
+    bias b [V or more]."""
+
+    hidden: Tensor
+    weight: Tensor
+    bias: Tensor | None = None
+    scale: float = 1.0
+    cap: float | None = None
+    factor: float = 1.0
+
+    def logits(self, rows: slice, words: slice) -> Tensor:
+        """Of some rows [T, H] and some of the vocabulary, in float32 or wider: the product is rounded once, after its sum."""
+        z = _product(self.hidden[rows], self.weight[words])
+        if self.bias is not None:
+            z += self.bias[words].to(z)
+        if self.cap is not None:
+            return z.mul_(self.scale / self.cap).tanh_().mul_(self.cap * self.factor)
+        return z if self.scale * self.factor == 1 else z.mul_(self.scale * self.factor)
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """Logits [..., V] as the sum of what its heads give, so that they can be added and multiplied by numbers without being made.
+
+    size: V, the words that count; a head may be padded to more rows, which are no words. asked: which places are, bool [...], or with
+    what weight, float [...] (0 = not asked); None = all of them, alike. Two answers are compared at the places each was asked for, in order.
+    """
+
+    heads: tuple[Head, ...]
+    size: int
+    asked: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if not self.heads:
+            raise refuse("lazy.heads", (), "one head or more")
+        for head in self.heads:
+            if len(head.weight) < self.size:
+                raise refuse(
+                    "lazy.size",
+                    self.size,
+                    f"at most the {len(head.weight)} rows of the head",
+                    "is it the tokenizer of this model?",
+                )
+            if head.hidden.shape[:-1] != self.hidden.shape[:-1] or head.hidden.shape[-1] != head.weight.shape[-1]:
+                raise refuse("lazy.hidden", list(head.hidden.shape), f"{[*self.hidden.shape[:-1], head.weight.shape[-1]]}")
+        if self.asked is not None and self.asked.shape != self.hidden.shape[:-1]:
+            raise refuse("lazy.asked", list(self.asked.shape), f"one a place, {list(self.hidden.shape[:-1])}")
+
+    @property
+    def hidden(self) -> Tensor:
+        return self.heads[0].hidden
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the logits."""
+        return (*self.hidden.shape[:-1], self.size)
+
+    @property
+    def device(self) -> torch.device:
+        return self.hidden.device
+
+    @property
+    def requires_grad(self) -> bool:
+        return any(t.requires_grad for h in self.heads for t in (h.hidden, h.weight, h.bias) if t is not None)
+
+    def __len__(self) -> int:
+        return len(self.hidden)
+
+    def __add__(self, other: Lazy) -> Lazy:
+        if self.size != other.size:
+            raise refuse("lazy.size", other.size, f"the same vocabulary, {self.size}")
+        return replace(self, heads=self.heads + other.heads)
+
+    def __mul__(self, factor: float) -> Lazy:
+        return replace(self, heads=tuple(replace(h, factor=h.factor * float(factor)) for h in self.heads))
+
+    __rmul__ = __mul__
+
+    def each(self, f: Callable[[Tensor], Tensor]) -> Lazy:
+        """f over the hidden states."""
+        return replace(self, heads=tuple(replace(h, hidden=f(h.hidden)) for h in self.heads))
+
+    def detach(self) -> Lazy:
+        """The same answer, which no gradient enters."""
+        return replace(
+            self,
+            heads=tuple(
+                replace(h, hidden=h.hidden.detach(), weight=h.weight.detach(), bias=h.bias if h.bias is None else h.bias.detach())
+                for h in self.heads
+            ),
+        )
+
+    def at(self, asked: Tensor | None) -> Lazy:
+        """The same answer, asked at other places."""
+        return replace(self, asked=asked)
+
+    def rows(self) -> Lazy:
+        """The places that are asked for, one a row [T, V], with their weights, if they have some."""
+        if self.asked is None:
+            return self.each(lambda t: t.flatten(0, -2))
+        pick = (self.asked.flatten() > 0).nonzero().squeeze(1)
+        weights = self.asked.flatten()[pick] if self.asked.is_floating_point() else None
+        heads = tuple(replace(h, hidden=h.hidden.flatten(0, -2).index_select(0, pick)) for h in self.heads)
+        return Lazy(heads, self.size, weights)
+
+    def dense(self) -> Tensor:
+        """The logits after all, [..., V], differentiable: for small vocabularies and for what reads every one of them."""
+        total: Any = 0
+        for h in self.heads:
+            z = wide(h.hidden) @ wide(h.weight[: self.size]).mT
+            z = z if h.bias is None else z + wide(h.bias[: self.size])
+            z = h.scale * z if h.cap is None else h.cap * (h.scale * z / h.cap).tanh()
+            total = total + h.factor * z
+        assert isinstance(total, Tensor)
+        return total
+
+
+@dataclass(frozen=True)
+class TopK:
+    """A teacher's likeliest words at each of T places: ids [T, k] (-1 = fewer than k), their log-probabilities under the whole
+    vocabulary logp [T, k]; the rest of the mass is the tail's. t: the temperature it was asked at."""
+
+    ids: Tensor
+    logp: Tensor
+    t: float = 1.0
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Words drawn from what a teacher said at each of T places: ids [T, n] (-1 = fewer than n, a word may come twice) and weights
+    [T, n] whose sum over a word is, on average, its probability. entropy [T] of what was said, in nats, makes a cross-entropy a
+    divergence; t: the temperature it was asked at."""
+
+    ids: Tensor
+    weights: Tensor
+    entropy: Tensor | None = None
+    t: float = 1.0
+
+
+Answer = Tensor | Lazy | TopK | Samples
+
+
+def wide(x: Tensor) -> Tensor:
+    """float16 and bfloat16 as float32; others as they are."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def _product(h: Tensor, w: Tensor) -> Tensor:
+    """h w^T, summed and left in float32 or wider; [T, H], [V, H] -> [T, V]"""
+    return wide(h) @ wide(w).mT
