@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,16 @@ class Batch(dict[str, Any]):
 
     def to(self, device: torch.device) -> Batch:
         return Batch({k: each(v, lambda t: t.to(device)) for k, v in self.items()})
+
+    def split(self, parts: int) -> list[Batch]:
+        """The same rows in at most so many batches of nearly the same size, in order."""
+        rows = len(self)
+        cuts = sorted({i * rows // parts for i in range(parts + 1)})
+
+        def part(a: int, b: int) -> Batch:
+            return Batch({k: each(v, lambda t: t[a:b] if t.dim() and len(t) == rows else t) for k, v in self.items()})
+
+        return [part(a, b) for a, b in itertools.pairwise(cuts)]
 
     def __len__(self) -> int:
         """Rows, not names."""

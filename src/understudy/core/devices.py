@@ -68,6 +68,12 @@ def mean_gradients(parameters: Iterable[nn.Parameter]) -> None:
         _reduce(bucket)
 
 
+def total(value: float, device: torch.device) -> float:
+    """The sum of what each process has."""
+    summed: Tensor = accelerator().reduce(torch.tensor(value, dtype=torch.float64, device=device), "sum")
+    return summed.item()
+
+
 def share(buffers: Iterable[Tensor]) -> None:
     """Overwrite every process's tensors by the first process's."""
     from accelerate.utils import broadcast

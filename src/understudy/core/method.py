@@ -50,7 +50,7 @@ class Method:
 
     def source(self, run: Run) -> Batch:
         """What to learn from at this step; no gradient flows here."""
-        return run.rows()
+        return run.world.source(run)
 
     def loss(self, run: Run, batch: Batch) -> Terms | dict[str, Terms]:
         """Terms of the only player, or {player: terms} of those whose turn it is: who is absent rests."""

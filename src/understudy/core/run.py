@@ -152,6 +152,13 @@ def take_shapes(net: nn.Module, state: dict[str, torch.Tensor]) -> bool:
 
 
 def _fits(method: Method, world: World) -> None:
+    if world.parts > 1 and {"batch", "game"} & set(method.card.tags):
+        raise refuse(
+            "parts",
+            world.parts,
+            f"1: '{method.name}' compares the rows of a batch, or has several players",
+            "use a smaller batch",
+        )
     if method.card.tasks and world.task not in method.card.tasks:
         raise refuse("method", method.name, f"the task is '{world.task}', and '{method.name}' is for {', '.join(method.card.tasks)}",
                      f"the world '{method.card.world}' shows what it needs")  # fmt: skip

@@ -6,13 +6,16 @@ import copy
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from understudy.core.batch import Batch
 from understudy.core.errors import nearest, refuse
+
+if TYPE_CHECKING:
+    from understudy.core.run import Run
 
 Optimiser = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]  # functools.partial(torch.optim.Adam, lr=...)
 View = Callable[[Any], Any]
@@ -41,7 +44,8 @@ class World:
     ranks: this process among those that share the run; `rows` gives a process its own part. views: what 'student' and 'teacher'
     see of an input (normalisation, a crop), applied on the way in. task: what the student is for, a name in `understudy.tasks`.
     metric: what `score` is; share: whether it is a share of 1, which is told in points of a hundred. split: which rows a world
-    that observes is scored on, 'test' or 'valid'.
+    that observes is scored on, 'test' or 'valid'. parts: in how many parts the rows of a step are learned from, one behind the other:
+    memory for a part, an update for all.
     """
 
     seed: int = 0
@@ -54,6 +58,7 @@ class World:
     metric: str = "accuracy"
     share: bool = True
     split: str = "test"
+    parts: int = 1
     player: Player = field(default_factory=lambda: Player(sgd()))
     views: Mapping[str, View] = field(default_factory=dict)
 
@@ -73,6 +78,15 @@ class World:
         """The rows of this step: x [N, ...], y [N] (-1 = hidden; NaN in regression), row [N] (its number among `size` training
         rows). Never the test split."""
         raise NotImplementedError
+
+    def source(self, run: Run) -> Batch:
+        """What a method that doesn't say otherwise learns from at this step: the rows."""
+        return run.rows()
+
+    def weight(self, batch: Batch) -> float | None:
+        """How much a batch's losses are means of, where it isn't rows: tokens, say. Processes and parts of a step count by it, so that
+        the mean is over all that was used. None: rows, as many for each process."""
+        return None
 
     def sweep(self) -> Iterator[Batch]:
         """Every training row once, in any order, the same for all processes: for what a method must know beforehand."""
