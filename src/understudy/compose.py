@@ -17,7 +17,7 @@ from understudy.core.card import Card
 from understudy.core.errors import refuse
 from understudy.core.method import Method, Terms
 from understudy.core.run import Run
-from understudy.core.taps import resolve, tap
+from understudy.core.taps import one, resolve, tap
 from understudy.core.world import Player, World, recast
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
@@ -184,7 +184,7 @@ class Scope(Run):
             return super().tap(own, at, *x)
         names = (at,) if isinstance(at, str) else tuple(at)
         out, found = self._look(name, names, x)
-        return out, found[0] if isinstance(at, str) and at != "stages" else found
+        return out, found[0] if one(at) else found
 
     def _look(self, name: str, at: tuple[str, ...], x: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
         """The k-th look of this method at these rows is the k-th look of the others."""

@@ -69,12 +69,13 @@ def tap(net: nn.Module, at: At, *x: Any) -> tuple[Any, Any]:
     """The output, and the tensor read at `at` (a tuple of names gives a tuple of tensors, 'stages' as many as there are).
 
     'layer3' reads what leaves the module, 'layer3:in' what enters it, 'stage:-1.attention.self.query' a module inside the last
-    stage, so one name does for networks of different depth. Of a module that is called twice, the last call is read.
+    stage and 'stage:*.attention.self.query' the same inside all of them, so one name does for networks of different depth. Of a
+    module that is called twice, the last call is read.
     Raises `TapError` where a name isn't a module (naming the nearest ones) or the module didn't run.
     """
     if hasattr(net, "read"):  # stored answers have no modules, and know what they were labelled with
         out, found = cast(Any, net).read(_flat(at), *_seen(net, x))
-        return out, found[0] if isinstance(at, str) and at != "stages" else found
+        return out, found[0] if one(at) else found
     names = resolve(net, at, *x)
     seen: dict[str, Tensor] = {}
     with _listening(net, names, seen):
@@ -85,7 +86,12 @@ def tap(net: nn.Module, at: At, *x: Any) -> tuple[Any, Any]:
                 f"tap '{name}' never fired: {type(_core(net)).__name__} doesn't call that module in its forward pass; tap one that it calls"
             )
     found = tuple(seen[n] for n in names)
-    return out, found[0] if isinstance(at, str) and at != "stages" else found
+    return out, found[0] if one(at) else found
+
+
+def one(at: At) -> bool:
+    """Does this read one tensor, and not a tuple of them?"""
+    return isinstance(at, str) and at != "stages" and not at.startswith("stage:*")
 
 
 def _seen(net: nn.Module, x: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -138,7 +144,7 @@ def resolve(net: nn.Module, at: At, *x: Any) -> tuple[str, ...]:
             stages = anatomy(net, *x).stages
             which, dot, inside = word.removeprefix("stage:").partition(".")
             try:
-                names.append(stages[int(which)] + dot + inside)
+                names.extend(s + dot + inside for s in (stages if which == "*" else (stages[int(which)],)))
             except (ValueError, IndexError):
                 raise TapError(
                     f"tap '{word}': {type(_core(net)).__name__} has {len(stages)} stages ({_some(list(stages))}), counted 0 to {len(stages) - 1} or -1 backwards"
