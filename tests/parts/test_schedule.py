@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from understudy.parts.schedule import cosine, ramp
+from understudy.parts.schedule import cosine, ramp, within
 
 
 def test_cosine_by_hand() -> None:
@@ -24,3 +24,9 @@ def test_cosine_of_hardly_any_steps(steps: int, warmup: int) -> None:
 
 def test_ramp_by_hand() -> None:
     assert [ramp(0, 4), ramp(1, 4), ramp(3, 4), ramp(9, 4)] == [0.25, 0.5, 1.0, 1.0] and ramp(0, 0) == 1.0
+
+
+def test_within_by_hand() -> None:
+    phase = lambda step: 0 if step < 4 else 1
+    assert [within(phase, s, 6) for s in range(6)] == [0, 0.25, 0.5, 0.75, 0, 0.5]
+    assert within(lambda _: 0, 5, 10) == 0.5 and 0 <= within(phase, 9, 6) < 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Callable
 
@@ -20,3 +21,10 @@ def cosine(steps: int, warmup: int = 0) -> Callable[[int], float]:
 def ramp(step: int, over: int) -> float:
     """A weight's linear rise from 1/over to 1; 1 at once where `over` is 0."""
     return min((step + 1) / over, 1.0) if over > 0 else 1.0
+
+
+def within(phase: Callable[[int], int], step: int, steps: int) -> float:
+    """How much of its phase is done at a step, in [0, 1); phase: which of a sequence a step belongs to, never falling."""
+    now, all_steps = phase(step), range(max(steps, step + 1))
+    first, end = bisect.bisect_left(all_steps, now, key=phase), bisect.bisect_right(all_steps, now, key=phase)
+    return (step - first) / (end - first)

@@ -31,14 +31,25 @@ def real(x: Any, like: Tensor) -> Tensor:
     return torch.ones(like.shape[:2], dtype=torch.bool, device=like.device)
 
 
+def scores(a: Tensor, b: Tensor, heads: int) -> Tensor:
+    """a b^T / sqrt(D / heads), a head apart; of queries and keys the attention before its softmax; -> [N, heads, L, L]"""
+    a, b = heads_of(a, heads), heads_of(b, heads)
+    return wide(a @ b.mT) / math.sqrt(a.shape[-1])
+
+
+def scores_mse(p: Tensor, q: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared difference over heads and pairs of real tokens (Jiao et al. 2020, eq. 7); [N, heads, L, L] twice -> []"""
+    both = mask[:, None, :, None] & mask[:, None, None, :]
+    return (p - q).square().mean(1, keepdim=True)[both].mean()
+
+
 def relation(a: Tensor, b: Tensor, mask: Tensor, heads: int) -> Tensor:
     """log softmax(a b^T / sqrt(D / heads)) over real tokens, a head apart; [N, L, D], [N, L, D] -> [N, heads, L, L]
 
     Queries and keys give the attention distribution, values and values their relation (Wang et al. 2020, eq. 6 and 8).
     """
-    a, b = heads_of(a, heads), heads_of(b, heads)
-    scores = wide(a @ b.mT) / math.sqrt(a.shape[-1])
-    return scores.masked_fill(~mask[:, None, None], torch.finfo(scores.dtype).min / 2).log_softmax(-1)
+    found = scores(a, b, heads)
+    return found.masked_fill(~mask[:, None, None], torch.finfo(found.dtype).min / 2).log_softmax(-1)
 
 
 def relation_kl(p: Tensor, q: Tensor, mask: Tensor) -> Tensor:
