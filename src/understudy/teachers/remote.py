@@ -1,4 +1,4 @@
-"""A language model behind an HTTP endpoint as a teacher: any server that speaks OpenAI's /v1/chat/completions."""
+"""A language model behind an HTTP endpoint as a teacher: any server that speaks OpenAI's protocol."""
 
 from __future__ import annotations
 
@@ -6,61 +6,237 @@ import hashlib
 import json
 import math
 import os
+import re
+import threading
 import time
 import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from understudy.core.errors import refuse
 from understudy.core.files import write_atomically
+from understudy.data.address import parse, whole
+from understudy.teachers.logprobs import MEND, NoLogprobs, Token, Written, judged, written
+from understudy.teachers.spending import Budget, Ledger, Spent, usage
+from understudy.teachers.wire import base, post, seconds
 
 Messages = list[dict[str, str]]
-AGAIN = frozenset({408, 409, 429, 500, 502, 503, 504})  # a server that may yet answer
-MOST = 2**24  # bytes of an answer
+T = TypeVar("T")
+AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})  # a server that may yet answer
+LONGEST = 60.0  # seconds that a server may ask to wait
+TEMPLATE = 64  # tokens that a server may put around a question
+OPTIONS = ("model", "key", "budget", "price", "topk", "temperature", "max_tokens", "timeout", "retries", "wait", "cache")
+
+
+class Client:
+    """Asks a model at an endpoint to write (`write`) or to judge given text (`judge`); thread-safe.
+
+    url: of the server, with or without /v1. key: the name of the environment variable that holds the key; it is sent and never
+    shown. timeout: seconds for one whole answer. A busy or broken server is asked again, `retries` times, after 1, 2, 4 ... times
+    `wait` seconds or when it says so. Answers are kept by question (in the folder `cache`, or in memory) and never paid for
+    twice; what was spent is kept beside them, and no question is sent that could exceed the budget. topk: log-probabilities of
+    so many tokens a place; 0 asks for the text alone. Raises `Refused`; `NoLogprobs` where the server gives none.
+    """
+
+    def __init__(self, url: str, model: str, *, key: str | None = None, timeout: float = 60.0, retries: int = 4, wait: float = 1.0,
+                 cache: str | Path | None = None, temperature: float = 1.0, max_tokens: int = 256, topk: int = 0,
+                 budget: Budget | None = None) -> None:  # fmt: skip
+        self.url = base(url)
+        if not model:
+            raise refuse("remote.model", model, "the name that the server knows it by", "give model=<name>")
+        for name, value, least in (("timeout", timeout, 1e-3), ("retries", retries, 0), ("wait", wait, 0.0), ("temperature", temperature, 0.0),
+                                   ("max_tokens", max_tokens, 1), ("topk", topk, 0)):  # fmt: skip
+            if not least <= value < math.inf:
+                raise refuse(f"remote.{name}", value, f"a number of {least} or more")
+        self.model, self.key, self.timeout, self.retries, self.wait = model, key, timeout, retries, wait
+        self.how, self.topk = {"temperature": temperature, "max_tokens": max_tokens}, topk
+        self.cache = None if cache is None else Path(cache)
+        self._secret()
+        whom = hashlib.blake2b(f"{self.url}\n{model}".encode(), digest_size=8).hexdigest()
+        self._ledger = Ledger(budget, self.cache and self.cache / f"spent-{whom}.jsonl")
+        self._lock = threading.Lock()
+        self._kept: dict[str, Any] = {}  # where there is no folder
+        self._asked: dict[str, Future[Any]] = {}  # under way
+        self._lacks: dict[str, str] = {}  # what this server can't do
+
+    def __repr__(self) -> str:
+        return f"Client({self.url!r}, {self.model!r}, key={self.key!r})"
+
+    @property
+    def spent(self) -> Spent:
+        """What was spent at this endpoint and model so far, by runs before this one too where there is a cache."""
+        return self._ledger.spent
+
+    def write(self, messages: Messages, seed: int = 0) -> Written:
+        """What the model answers to messages, with log-probabilities where topk is above 0."""
+        question = {"model": self.model, "messages": messages, "seed": seed} | self.how
+        if self.topk:
+            question |= {"logprobs": True, "top_logprobs": self.topk}
+        return self._answer("/chat/completions", question, partial(written, topk=self.topk))
+
+    def judge(self, prompt: str, completion: str) -> tuple[Token, ...]:
+        """The log-probabilities of a given completion after a prompt (as plain text: a chat template is the caller's)."""
+        if not completion:
+            return ()
+        # one token more than needed: 0 means "no limit" to some servers
+        question = {"model": self.model, "prompt": prompt + completion,
+                    "max_tokens": 1, "temperature": 0.0, "echo": True, "logprobs": self.topk}  # fmt: skip
+        read = partial(judged, prompt=prompt, completion=completion, topk=self.topk)
+        return self._answer("/completions", question, read)
+
+    def _answer(self, path: str, question: dict[str, Any], read: Callable[[Any], T]) -> T:
+        """Read from what is kept, or asked: once, however many ask at the same time; an answer that can't be read isn't kept."""
+        body = json.dumps(question, sort_keys=True)
+        name = hashlib.blake2b(f"{self.url}{path}\n{body}".encode(), digest_size=16).hexdigest()
+        with self._lock:
+            under_way = self._asked.get(name)
+            mine = self._asked[name] = under_way or Future()
+        if under_way:
+            return read(under_way.result())
+        try:
+            answer = self._recall(name)
+            if answer is None:
+                if path in self._lacks and "logprobs" in question:
+                    raise NoLogprobs(self._lacks[path])
+                answer, said = self._send(path, body, question)
+                try:
+                    got = read(answer)
+                except NoLogprobs as e:
+                    self._lacks[path] = str(e)  # the next question would be paid for in vain
+                    raise
+                if self.cache:
+                    write_atomically(self.cache / f"{name}.json", said)
+                else:
+                    self._kept[name] = answer
+            else:
+                got = read(answer)
+            mine.set_result(answer)
+            return got
+        except BaseException as e:
+            mine.set_exception(e)
+            raise
+        finally:
+            with self._lock:
+                del self._asked[name]
+
+    def _recall(self, name: str) -> Any:
+        file = self.cache and self.cache / f"{name}.json"
+        if file is None:
+            return self._kept.get(name)
+        try:
+            return json.loads(file.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            raise refuse("remote.cache", str(file), "an answer as it was kept", "it is damaged: delete it to ask again") from None
+
+    def _send(self, path: str, body: str, question: dict[str, Any]) -> tuple[Any, bytes]:
+        most = len(json.dumps(question, ensure_ascii=False).encode("utf-8", "replace")) + TEMPLATE  # no token is less than a byte
+        for pause in (*(self.wait * 2**i for i in range(self.retries)), None):
+            entry, cost, after = self._ledger.ask(most, int(question["max_tokens"])), None, 0.0
+            try:
+                said = self._blotted(post(self.url + path, body.encode(), self._secret(), self.timeout))
+                try:
+                    answer = json.loads(said)
+                except (ValueError, RecursionError):  # a gateway's page, or half an answer
+                    why = f"an answer that isn't JSON: {self._words(said)}"
+                else:
+                    cost = usage(answer)
+                    return answer, said
+            except urllib.error.HTTPError as e:
+                cost, after = (0, 0), seconds(e.headers.get("Retry-After", ""))
+                why = f"HTTP {e.code}: {self._heard(e)}"
+                if e.code not in AGAIN:
+                    absent = path == "/completions" and e.code in (404, 405, 501)
+                    if "logprobs" in question and (absent or re.search("logprob|echo", why)):
+                        raise NoLogprobs(
+                            f"remote: the server gives no such log-probabilities ({why}); lower topk=, or {MEND}"
+                        ) from None
+                    raise refuse("remote", self.url + path, f"an endpoint that answers ({why})", self._mend(e.code)) from None
+            except (OSError, HTTPException) as e:  # no route, refused, reset, cut off, or silence
+                why = self._words(str(getattr(e, "reason", e)).encode()) or type(e).__name__
+            finally:
+                self._ledger.settle(entry, cost)
+            if pause is None:
+                often = f"an endpoint that answers ({why}, {self.retries + 1} times)"
+                raise refuse("remote", self.url + path, often, "is the server running?")
+            time.sleep(max(pause, min(after, LONGEST)))
+        raise AssertionError("unreachable")
+
+    def _secret(self) -> str:
+        """The key. Not kept: what isn't there can't be shown."""
+        if self.key is None:
+            return ""
+        named = self.key in os.environ or re.fullmatch("[A-Z_][A-Z0-9_]*", self.key)
+        name = self.key if named else "..."  # it may be the key itself, in its name's place
+        secret = os.environ.get(self.key, "")
+        if not secret:
+            raise refuse("remote.key", name, "the name of an environment variable that holds the key", f"export {name}=...")
+        if not (secret.isascii() and secret.isprintable()):
+            raise refuse("remote.key", name, "a key of printable ASCII letters in one line", f"look at what {name} holds")
+        return secret
+
+    def _blotted(self, said: bytes) -> bytes:
+        """Without the key, should a server repeat it (a short one may be a word, and nobody's secret)."""
+        secret = self._secret().encode()
+        return said.replace(secret, b"***") if len(secret) >= 8 else said
+
+    def _words(self, said: bytes) -> str:
+        return " ".join(self._blotted(said).decode("utf-8", "replace").split())[:200]
+
+    def _heard(self, e: urllib.error.HTTPError) -> str:
+        """The server's own words, in a line."""
+        try:
+            with e:
+                return self._words(e.read(2000)) or str(e.reason)
+        except (OSError, HTTPException):
+            return str(e.reason)
+
+    def _mend(self, code: int) -> str:
+        if code in (401, 403):
+            missing = "give key=, the name of the environment variable that holds the key"
+            return f"is the key in {self.key} right?" if self.key else missing
+        return f"does the server know the model '{self.model}', and the path?"
+
+
+def from_address(address: str) -> Client:
+    """`openai:<url>?model=<name>&key=<ENV>&budget=500requests,2000000tokens,5&price=<in>/<out>&topk=20&cache=<folder>` -> a client.
+
+    Also temperature, max_tokens, timeout, retries and wait, as in `Client`. budget: see `Budget.read`. Raises `Refused`.
+    """
+    at = parse(address)
+    if at.scheme != "openai":
+        raise refuse("teacher", at.scheme, "openai:<url>?model=<name>")
+    replace(at, options=dict.fromkeys(at.options, "...")).only(OPTIONS)  # a value may be a key, by mistake
+    given = at.options
+    numbers = {n: _float(n, given[n]) for n in ("temperature", "timeout", "wait") if n in given}
+    counts = {n: whole(n, given[n], 0, 10**9) for n in ("topk", "max_tokens", "retries") if n in given}
+    return Client(at.place, given.get("model", ""), key=given.get("key"), cache=given.get("cache"),
+                  budget=Budget.read(given.get("budget", ""), given.get("price", "")), **numbers, **counts)  # type: ignore[arg-type]  # fmt: skip
 
 
 class Remote(nn.Module):
     """Rows in, rows out: `ask` makes a row into messages, `read` makes the answer's text into a row; x [N, ...] ... -> [N, ...]
 
-    url: of the server, with or without /v1. key: the name of the environment variable that holds the key; it is sent and never
-    shown. Rows are asked `workers` at a time. A busy or broken server is asked again, `retries` times, after 1, 2, 4 ... times
-    `wait` seconds or when it says so. Every question carries a seed from torch's stream, and answers are kept by question
-    and seed (in the folder `cache`, or in memory): a resumed run draws the same seeds and asks nothing twice. Raises `Refused`.
+    Rows are asked `workers` at a time; the rest is as in `Client`. Every question carries a seed from torch's stream: a resumed
+    run draws the same seeds, and asks nothing twice. Raises `Refused`.
     """
 
     def __init__(self, url: str, model: str, ask: Callable[..., Messages], read: Callable[[str], Tensor], *,
                  key: str | None = None, timeout: float = 60.0, retries: int = 4, wait: float = 1.0, workers: int = 8, cache: str | Path | None = None,
-                 temperature: float = 1.0, max_tokens: int = 256) -> None:  # fmt: skip
+                 temperature: float = 1.0, max_tokens: int = 256, budget: Budget | None = None) -> None:  # fmt: skip
         super().__init__()
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
-            raise refuse("remote.url", _shown(url), "http://host:port or https://host, without name, password or query")
-        if not model:
-            raise refuse("remote.model", model, "the name that the server knows it by")
-        for name, value, least in (
-            ("timeout", timeout, 1e-3),
-            ("retries", retries, 0),
-            ("wait", wait, 0.0),
-            ("workers", workers, 1),
-        ):
-            if not least <= value < math.inf:
-                raise refuse(f"remote.{name}", value, f"a number of {least} or more")
-        if key is not None and not os.environ.get(key):
-            raise refuse("remote.key", key, "the name of an environment variable that holds the key", f"export {key}=...")
-        path = parts.path.rstrip("/").removesuffix("/chat/completions").removesuffix("/v1")
-        self.url = urllib.parse.urlunsplit((parts.scheme, parts.netloc, path + "/v1/chat/completions", "", ""))
-        self.model, self.ask, self.read, self.key = model, ask, read, key
-        self.timeout, self.retries, self.wait, self.workers = timeout, retries, wait, workers
-        self.how = {"temperature": temperature, "max_tokens": max_tokens}
-        self.cache = None if cache is None else Path(cache)
-        self._kept: dict[str, str] = {}
+        self.client = Client(url, model, key=key, timeout=timeout, retries=retries, wait=wait, cache=cache, temperature=temperature,
+                             max_tokens=max_tokens, budget=budget)  # fmt: skip
+        self.ask, self.read, self.workers = ask, read, whole("remote.workers", workers, 1, 10**6)
 
     def __deepcopy__(self, _memo: Any) -> Remote:
         return self  # nothing in it learns, and copies share what was answered
@@ -70,88 +246,12 @@ class Remote(nn.Module):
         seeds = torch.randint(2**31, (len(x[0]),)).tolist()
         asked = [self.ask(*row) for row in zip(*(v.cpu() for v in x), strict=True)]
         with ThreadPoolExecutor(self.workers) as pool:
-            texts = list(pool.map(self.answer, asked, seeds))
-        return torch.stack([self.read(text) for text in texts]).to(x[0].device)
-
-    def answer(self, messages: Messages, seed: int) -> str:
-        """What the model says to messages, from memory where it said so before."""
-        question = json.dumps({"model": self.model, "messages": messages, "seed": seed} | self.how, sort_keys=True)
-        name = hashlib.blake2b(f"{self.url}\n{question}".encode(), digest_size=16).hexdigest()
-        kept = self.cache and self.cache / f"{name}.json"
-        if name not in self._kept and kept and kept.exists():
-            self._kept[name] = _text(kept.read_bytes(), str(kept))
-        if name not in self._kept:
-            said = self._asked(question.encode())
-            self._kept[name] = _text(said, self.url)
-            if kept:
-                write_atomically(kept, said)
-        return self._kept[name]
-
-    def _asked(self, question: bytes) -> bytes:
-        head = {"Content-Type": "application/json"} | (
-            {"Authorization": f"Bearer {os.environ.get(self.key, '')}"} if self.key else {}
-        )
-        for pause in (*self._pauses(), None):
-            request = urllib.request.Request(self.url, question, head, method="POST")
-            try:
-                with OPENER.open(request, timeout=self.timeout) as answer:
-                    said: bytes = answer.read(MOST + 1)
-                    if len(said) > MOST:
-                        raise refuse("remote", self.url, f"an answer of at most {MOST} bytes")
-                    return said
-            except urllib.error.HTTPError as e:
-                with e:
-                    why, after = f"HTTP {e.code}: {_said(e)}", e.headers.get("Retry-After", "")
-                if e.code not in AGAIN:
-                    raise refuse(
-                        "remote", self.url, f"an endpoint that answers ({why})", _mend(e.code, self.key, self.model)
-                    ) from None
-            except (OSError, TimeoutError) as e:  # no route, refused, reset, or silence
-                why, after = str(getattr(e, "reason", e)) or type(e).__name__, ""
-            if pause is None:
-                raise refuse(
-                    "remote", self.url, f"an endpoint that answers ({why}, {self.retries + 1} times)", "is the server running?"
-                )
-            time.sleep(max(pause, min(float(after), 60.0)) if after.isdigit() else pause)
-        raise AssertionError("unreachable")
-
-    def _pauses(self) -> Iterator[float]:
-        return (self.wait * 2**i for i in range(self.retries))
+            answers = list(pool.map(self.client.write, asked, seeds))
+        return torch.stack([self.read(a.text) for a in answers]).to(x[0].device)
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
-    """A key isn't carried to where a server points."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
-OPENER = urllib.request.build_opener(_Stay)
-
-
-def _text(said: bytes, where: str) -> str:
+def _float(field: str, value: str) -> float:
     try:
-        text = json.loads(said)["choices"][0]["message"]["content"]
-    except (ValueError, LookupError, TypeError):
-        text = None
-    if not isinstance(text, str):
-        raise refuse(
-            "remote", where, "an answer as of /v1/chat/completions: choices[0].message.content", f"it said {said[:120]!r}"
-        )
-    return text
-
-
-def _said(e: urllib.error.HTTPError) -> str:
-    """The server's own words, in a line."""
-    return " ".join(e.read(300).decode("utf-8", "replace").split()) or str(e.reason)
-
-
-def _mend(code: int, key: str | None, model: str) -> str:
-    if code in (401, 403):
-        return f"is the key in {key} right?" if key else "give key=, the name of the environment variable that holds the key"
-    return f"does the server know the model '{model}', and the path?"
-
-
-def _shown(url: str) -> str:
-    """Without what may be a secret."""
-    return url.split("?", maxsplit=1)[0].rsplit("@", 1)[-1]
+        return float(value)
+    except ValueError:
+        raise refuse(field, value, "a number") from None
