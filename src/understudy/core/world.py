@@ -108,6 +108,10 @@ class World:
         """The plainest loss towards a teacher's answer, of the task's own kind; -> []."""
         raise NotImplementedError
 
+    def both(self, out: Any, target: Any, batch: Batch, hard: float, soft: float, t: float) -> dict[str, Tensor]:
+        """{'hard': hard times `hard(out, batch)`, 'soft': soft times `soft(out, target, t)`}, in one pass where a world can."""
+        return {"hard": hard * self.hard(out, batch), "soft": soft * self.soft(out, target, t)}
+
     def observe(self, made: Callable[[], nn.Module | Batch], step: int) -> float | None:
         """Scored while it learns: what the artefact is worth after `step` steps, before it sees the rows of the next; None where
         there is nothing to note. Called between all steps and at the end; `made()` builds the artefact, so ask for it when needed.

@@ -68,7 +68,7 @@ class LM(nn.Module):
             raise refuse("lm.write", self.kind, "a causal or encoder-decoder model", "a masked language model doesn't write")
         how: dict[str, Any] = {} if greedy else {"temperature": t, "top_k": 0, "top_p": 1.0}
         pad = self._config.pad_token_id
-        with _evaluating(self):
+        with evaluating(self):
             said: Tensor = self.inner.generate(  # type: ignore[operator]
                 **prompt, **how, do_sample=not greedy, max_new_tokens=more, pad_token_id=0 if pad is None else pad
             )
@@ -83,7 +83,7 @@ class LM(nn.Module):
             return 1.0
         ids = torch.arange(4, device=device)[None] % self.size
         given = {"input_ids": ids} | ({"decoder_input_ids": ids} if self.kind == "seq2seq" else {})
-        with _evaluating(self):
+        with evaluating(self):
             self.scale, cap, self.cap = 1.0, self.cap, None
             raw, true = self(given).dense(), wide(self.inner(**given).logits[..., : self.size])
             self.cap = cap
@@ -98,7 +98,8 @@ class LM(nn.Module):
 
 
 @contextmanager
-def _evaluating(net: nn.Module) -> Iterator[None]:
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """In evaluation mode inside, as it was outside."""
     modes = [(m, m.training) for m in net.modules()]
     net.eval()
     try:

@@ -124,6 +124,13 @@ class Lazy:
         heads = tuple(replace(h, hidden=h.hidden.flatten(0, -2).index_select(0, pick)) for h in self.heads)
         return Lazy(heads, self.size, weights)
 
+    @torch.no_grad()
+    def argmax(self, chunk: int = 128) -> Tensor:
+        """The likeliest word at every place, asked for or not, so many places at a time; -> [...]"""
+        flat = self.at(None).rows()
+        best = [flat.each(lambda h, i=i: h[i : i + chunk]).dense().argmax(-1) for i in range(0, len(flat), chunk)]  # type: ignore[misc]
+        return torch.cat(best).view(self.shape[:-1])
+
     def dense(self) -> Tensor:
         """The logits after all, [..., V], differentiable: for small vocabularies and for what reads every one of them."""
         total: Any = 0

@@ -27,7 +27,7 @@ class Lm(Task):
         return kl(target, out, t)
 
     def predict(self, out: Tensor | Lazy) -> Tensor:
-        return (out.dense() if isinstance(out, Lazy) else out).argmax(-1)
+        return out.argmax() if isinstance(out, Lazy) else out.argmax(-1)
 
     def metrics(self, out: Tensor | Lazy, y: Tensor) -> dict[str, float]:
         """exact: rows whose every token is right, given the right ones before it; perplexity of a token; accuracy of a token."""

@@ -26,4 +26,4 @@ class KD(Method):
 
     def loss(self, run, batch):
         s, u = run["student"](batch.x), run["teacher"](batch.x)
-        return {"hard": (1 - self.a) * run.world.hard(s, batch), "soft": self.a * run.world.soft(s, u, self.t)}
+        return run.world.both(s, u, batch, 1 - self.a, self.a, self.t)
