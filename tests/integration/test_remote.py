@@ -468,11 +468,10 @@ def check(
 def test_writing_and_judging_agree(speaking: Endpoint) -> None:
     """The same tokens after the same text have the same chances, whichever way they are asked about."""
     c = client(speaking, topk=3)
-    said = c.write(HELLO, 3)
+    said = c.write(HELLO, 0)
     given = c.judge("the cat is 😀", said.text)
-    assert said.tokens is not None
-    if [t.end for t in said.tokens] == [t.end for t in given]:
-        assert [t.logprob for t in said.tokens] == pytest.approx([t.logprob for t in given], abs=1e-6)
+    assert said.tokens is not None and [(t.start, t.end) for t in said.tokens] == [(t.start, t.end) for t in given]
+    assert [t.logprob for t in said.tokens] == pytest.approx([t.logprob for t in given], abs=1e-6)
     assert c.judge("the cat", "") == () and c.judge("the cat is 😀", said.text) == given and len(speaking.asked) == 2
 
 
@@ -528,6 +527,16 @@ def test_thoughts_that_are_not_shown_and_blanks_that_are_lost() -> None:
     lp = {"tokens": ["<s>", "the", "cat", "s", "x"], "token_logprobs": [None, -1, -2, -3, -4]}
     tokens = judged({"choices": [{"text": "the cats x", "logprobs": lp}]}, "the", " cats", 1)
     assert [(t.text, t.start, t.end, t.logprob, t.top) for t in tokens] == [("cat", 0, 4, -2, ()), ("s", 4, 5, -3, ())]
+
+
+@pytest.mark.parametrize(
+    "half", [{"token": "\\xf0\\x9f", "bytes": [240, 159]}, {"token": "\ufffd", "bytes": None}, {"token": ""}]
+)
+def test_a_text_cut_off_within_a_character(half: dict[str, Any]) -> None:
+    content = [{"token": "ab", "logprob": -1.0}, half | {"logprob": -2.0}]
+    said = written({"choices": [{"message": {"content": "ab\ufffd"}, "logprobs": {"content": content}}]}, 1)
+    assert said.tokens is not None and [(t.start, t.logprob) for t in said.tokens] == [(0, -1), (2, -2)]
+    assert said.tokens[0].end == 2 and said.tokens[1].end in (2, 5)
 
 
 # --- by address

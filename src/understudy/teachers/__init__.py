@@ -2,7 +2,8 @@
 
 from understudy.teachers.ensemble import Ensemble
 from understudy.teachers.outside import Sklearn, fit_sklearn
-from understudy.teachers.remote import Remote
+from understudy.teachers.remote import Client, Remote
+from understudy.teachers.spending import Budget
 from understudy.teachers.stored import Stored
 
-__all__ = ["Ensemble", "Remote", "Sklearn", "Stored", "fit_sklearn"]
+__all__ = ["Budget", "Client", "Ensemble", "Remote", "Sklearn", "Stored", "fit_sklearn"]

@@ -198,8 +198,8 @@ def _walked(pieces: list[bytes], text: bytes) -> list[tuple[int, int]] | None:
         piece, until = pieces[i], i + 1
         if text.startswith(piece, at):
             a, b = at, at + len(piece)
-        elif UNKNOWN in piece:  # up to the next one that shows itself; they share what lies between
-            while until < len(pieces) and (not pieces[until] or UNKNOWN in pieces[until]):
+        elif _hidden(piece):  # up to the next one that shows itself; they share what lies between
+            while until < len(pieces) and (not pieces[until] or _hidden(pieces[until])):
                 until += 1
             least = sum(len(p) - (len(UNKNOWN) - 1) * p.count(UNKNOWN) for p in pieces[i:until])
             found = text.find(pieces[until], at + least) if until < len(pieces) else -1
@@ -215,7 +215,12 @@ def _walked(pieces: list[bytes], text: bytes) -> list[tuple[int, int]] | None:
         spans += [(a, b)] * (until - i)
         at, i = max(b, 0), until
     beyond = sum(a == len(text) for a, _ in spans)  # the sign that it ends, or the one token that is written after given text
-    return spans if at == len(text) and beyond <= 1 else None
+    return spans if not text[at:].replace(UNKNOWN, b"") and beyond <= 1 else None
+
+
+def _hidden(piece: bytes) -> bool:
+    """Whether it is, or stands for, half a character."""
+    return UNKNOWN in piece or piece.decode("utf-8", "ignore").encode() != piece
 
 
 def _short(x: object) -> str:
