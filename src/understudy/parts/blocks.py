@@ -14,6 +14,8 @@ from understudy.core.errors import TapError
 from understudy.parts.divergence import wide
 from understudy.parts.selfattention import scores, scores_mse
 
+INSIDE = ("stages", "stage:*.attention.self.query", "stage:*.attention.self.key")  # what is read in all blocks of a BERT
+
 
 def spread(few: int, many: int) -> tuple[int, ...]:
     """`few` of `many` blocks, evenly from the first to the last: (0, 2, 4, 7, 9, 11) for 6 of 12."""
@@ -27,7 +29,7 @@ def uniform(few: int, many: int) -> tuple[int, ...]:
 
 
 def thirds(found: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]]:
-    """What was read in all blocks under three names, apart: hidden states, queries and keys, say."""
+    """What was read in all blocks under three names, apart: hidden states, queries and keys as `INSIDE` says."""
     n, rest = divmod(len(found), 3)
     if rest:
         raise TapError(f"{len(found)} features aren't three of each block: name as many of each kind")
@@ -57,14 +59,18 @@ def attention_mse(
 
 
 @torch.no_grad()
-def inherit_(student: nn.Module, teacher: nn.Module) -> int:
+def inherit_(student: nn.Module, teacher: nn.Module, *, grown: bool = False) -> int:
     """The student takes over each of the teacher's tensors of the same name and shape, and of a list of blocks that is shorter
-    than the teacher's an even `spread` of them; -> how many weights it took."""
+    than the teacher's an even `spread` of them; -> how many weights it took.
+
+    grown: also what has more rows than the teacher's, whose first ones are taken over (a longer vocabulary).
+    """
     took = 0
     for own, theirs in _alike(_inmost(student), _inmost(teacher)):
-        if own.shape == theirs.shape:
-            own.copy_(theirs)
-            took += own.numel() if isinstance(own, nn.Parameter) else 0
+        same = own.shape == theirs.shape
+        if same or (grown and own.dim() and own.shape[1:] == theirs.shape[1:] and len(own) > len(theirs)):
+            own[: len(theirs)].copy_(theirs) if own.dim() else own.copy_(theirs)
+            took += theirs.numel() if isinstance(own, nn.Parameter) else 0
     return took
 
 

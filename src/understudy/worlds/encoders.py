@@ -2,12 +2,14 @@
 
 What a student has learned is asked of its last hidden states: a linear probe reads tags off them, fitted on 40 tagged sentences.
 The language has words that are noun or verb and a number that is told at the other end of the sentence ("the sheep that saw a
-walk sing"), so that a word alone doesn't give its tag away. Real sentences come through `path` (CoNLL columns, the tag last).
+walk sing"), so that a word alone doesn't give its tag away. Real sentences come through `path`: CoNLL columns, the tag last, or
+a labelled sentence a line, whose label is then the tag of each of its words.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import random
 from collections import Counter
 from dataclasses import dataclass
@@ -80,7 +82,11 @@ def _read(path: Path) -> Sentences:
         raise refuse("path", str(path), "a file of CoNLL columns, or a folder with .conll files", "a word a line, its tag last")
     said: Sentences = [[]]
     for file in files:
-        for number, line in enumerate([*file.read_text().splitlines(), ""], 1):
+        labelled = _labelled(file)
+        if labelled:
+            said += [*labelled, []]
+            continue
+        for number, line in enumerate([*file.read_text(errors="replace").splitlines(), ""], 1):
             cells = line.split("\t") if "\t" in line else line.split()
             if not line.strip() or cells[0] == "-DOCSTART-":
                 said += [[]] if said[-1] else []
@@ -89,6 +95,14 @@ def _read(path: Path) -> Sentences:
             else:
                 said[-1].append((cells[0].strip().lower(), cells[-1].strip()))
     return [s[:LONGEST] for s in said if s]
+
+
+def _labelled(file: Path) -> Sentences:
+    """A sentence a line, a number before it and no line empty: every word carries its sentence's label. Else nothing."""
+    cells = [line.split(" ") for line in file.read_text(errors="replace").splitlines()]
+    if not cells or not all(len(c) > 1 and c[0].isdigit() for c in cells):
+        return []
+    return [[(word.lower(), label) for word in words if word.strip()] for label, *words in cells]
 
 
 # -------------------------------------------------------------------------------------------------------------------------- rows
@@ -147,11 +161,19 @@ SMALL = {"few": 16, "train": 64, "valid": 16, "test": 8, "pool": 8}
 
 
 @functools.cache
-def _corpus(small: bool, path: Path | None) -> Corpus:
-    sizes = SMALL if small else SIZES
+def corpus(small: bool, path: Path | None, few: int = SIZES["few"], harder: bool = False) -> Corpus:
+    """The language, or real sentences. few: sentences with tags; harder: all sentences with tags have a clause."""
+    sizes = SMALL if small else SIZES | {"few": few}
     chance = random.Random(key("encoders", "language"))
     if path is None:
-        return Corpus([_sentence(chance) for _ in range(sum(sizes.values()))], sizes, 200, 0.2, small)
+        said = [_sentence(chance) for _ in range(sum(sizes.values()))]
+        if harder:
+            clauses = (s for s in iter(lambda: _sentence(chance), None) if ("that", "that") in s)
+            at = list(itertools.accumulate(sizes.values(), initial=0))
+            tagged = [i for k, i, j in zip(sizes, at, at[1:]) if k in ("few", "valid", "test") for i in range(i, j)]
+            for i in tagged:
+                said[i] = next(clauses)
+        return Corpus(said, sizes, 200, 0.2, small)
     said = _read(path)
     chance.shuffle(said)
     need = sum(sizes.values()) - sizes["pool"]
@@ -169,13 +191,13 @@ def _corpus(small: bool, path: Path | None) -> Corpus:
 class Encoder(nn.Module):
     """A BERT with a masked-word head; {input_ids, attention_mask} [N, L] -> [N, L, words]"""
 
-    def __init__(self, words: int, length: int, width: int, depth: int, heads: int = 4) -> None:
+    def __init__(self, words: int, length: int, width: int, depth: int, heads: int = 4, dropout: float = 0.0) -> None:
         super().__init__()
         transformers = need("transformers")
         config = transformers.BertConfig(
             vocab_size=words, max_position_embeddings=length, hidden_size=width, num_hidden_layers=depth,
-            num_attention_heads=heads, intermediate_size=2 * width, type_vocab_size=1, hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0,
+            num_attention_heads=heads, intermediate_size=2 * width, type_vocab_size=1,
+            hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout,
         )  # fmt: skip
         self.bert = transformers.BertModel(config, add_pooling_layer=False)
         self.head = nn.Linear(width, words)
@@ -227,11 +249,12 @@ def _built(
     changes: dict[str, Any],
     batch: int = 32,
     steps: int = 300,
+    depth: int = 3,
 ) -> Encoders:
     where = None if path is None else Path(path)
     if where is not None and not where.exists():
-        raise refuse("path", str(path), "an existing file or folder", "CoNLL columns: a word a line, its tag last")
-    data = _corpus(small, where)
+        raise refuse("path", str(path), "an existing file or folder", "CoNLL columns, or a labelled sentence a line")
+    data = corpus(small, where)
     size = (data.size, data.train.y.shape[1])
     batch, steps = (8, 24) if small else (batch, steps)
     world = Encoders(
@@ -240,19 +263,23 @@ def _built(
     )  # fmt: skip
     world.metric = "accuracy" if path is None else "f1"  # real tags are mostly "none"
     if ready:
-        world.given_teacher = _teacher(seed, small, where, torch.get_default_dtype())
+        world.given_teacher = _teacher(seed, small, where, depth, torch.get_default_dtype())
     else:
-        with stream(seed, "teacher"):
-            world.given_teacher = Encoder(*size, *((32, 2) if small else (64, 3)))
+        world.given_teacher = _unschooled(seed, small, data, depth)
     vars(world).update(changes)
     return world
 
 
+def _unschooled(seed: int, small: bool, data: Corpus, depth: int) -> Encoder:
+    with stream(seed, "teacher"):
+        return Encoder(data.size, data.train.y.shape[1], *((32, 2) if small else (64, depth)))
+
+
 @functools.cache
-def _teacher(seed: int, small: bool, path: Path | None, _dtype: torch.dtype) -> nn.Module:
+def _teacher(seed: int, small: bool, path: Path | None, depth: int, _dtype: torch.dtype) -> nn.Module:
     world = encoders(seed, small=small, path=path)
-    teacher, data, steps = world.given_teacher, world.data, 24 if small else 500
-    assert isinstance(teacher, Encoder)
+    data, steps = world.data, 24 if small else 500
+    teacher = _unschooled(seed, small, data, depth)
     with stream(seed, "tags"):
         teacher.head = nn.Linear(teacher.head.in_features, data.size + len(data.tags))
     made = trained(recast(world, data=_Text(data), size=len(data.pool.y), batch=32), teacher, steps, seed, player=Player(
@@ -291,3 +318,12 @@ def superencoders(
     return _built(
         seed, ready, small, path, lambda words, length: SuperNet(space, words, length, 4 if small else 8), changes, 16, 120
     )
+
+
+def halfencoders(
+    seed: int = 0, *, ready: bool = False, small: bool = False, path: str | Path | None = None, **changes: Any
+) -> Encoders:
+    """The same, where the student is as wide as its teacher, with half of its blocks, and learns with BERT's dropout."""
+    width, depth = (32, 1) if small else (64, 2)
+    pupil = lambda words, length: Encoder(words, length, width, depth, dropout=0.1)
+    return _built(seed, ready, small, path, pupil, changes, depth=2 * depth)
