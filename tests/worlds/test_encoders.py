@@ -9,7 +9,7 @@ from torch import nn
 from understudy.core.errors import Refused, Sealed
 from understudy.core.seal import learning
 from understudy.worlds import encoders as home
-from understudy.worlds.encoders import encoders, superencoders
+from understudy.worlds.encoders import encoders, halfencoders, superencoders
 
 
 def test_rows_hide_words_and_padding_is_not_asked_for():
@@ -23,13 +23,13 @@ def test_rows_hide_words_and_padding_is_not_asked_for():
         _ = world.data.test
 
 
-@pytest.mark.parametrize("make", [encoders, superencoders])
+@pytest.mark.parametrize("make", [encoders, halfencoders, superencoders])
 @pytest.mark.parametrize("dtype", [torch.float, torch.double])
 def test_networks_answer_for_every_word_and_pads_change_nothing(make, dtype):
     torch.set_default_dtype(dtype)
     world = make(1, small=True)
     x = world.rows(0).x
-    for net in (world.student(), world.teacher().eval()):
+    for net in (world.student().eval(), world.teacher().eval()):
         out = net(x)
         assert out.dtype == dtype and out.shape == (*x["input_ids"].shape, world.data.size)
         noise = x | {"input_ids": torch.where(x["attention_mask"] > 0, x["input_ids"], 7)}
@@ -87,3 +87,19 @@ def test_real_sentences(tmp_path):
     (tmp_path / "d.conll").write_text("a O\n")
     with pytest.raises(Refused, match="200 sentences"):
         encoders(1, path=tmp_path / "d.conll")
+
+
+def test_labelled_sentences(tmp_path):
+    """A label a sentence is the tag of each of its words; a file with empty lines is one of columns."""
+    file = tmp_path / "questions.all"
+    file.write_text("".join(f"{i % 3} how far is it from {'abc'[i % 3]} to Aspen ?\n" for i in range(240)))
+    world = encoders(0, path=file)
+    assert world.data.tags == ["0", "1", "2"] and "aspen" in world.data.words and world.metric == "f1"
+    few = world.data.few
+    for ids, y in zip(few.x["input_ids"], few.y, strict=True):
+        said = [world.data.words[i] for i in ids if i]
+        assert y[: len(said)].tolist() == ["abc".index(said[5])] * len(said) and (y[len(said) :] == -1).all()
+    assert world.student()(world.rows(0).x).shape[-1] == world.data.size
+    columns = tmp_path / "numbers.conll"
+    columns.write_text("1 O\n\n" * 240)
+    assert encoders(0, path=columns).data.tags == ["O"]

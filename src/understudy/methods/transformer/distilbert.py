@@ -13,7 +13,7 @@ from understudy.parts.selfattention import real
 
 @register
 class DistilBERT(Method):
-    r"""The student begins as every other block of its teacher; it learns words, what that says of them, and where its states point.
+    r"""The student begins as every other block of its teacher; it learns words, what that says of them, and how its states lie.
 
         L = mlm CE(y, s) + ce t^2 KL(softmax(u/t) || softmax(s/t)) + cos (1 - <h_s, h_u> / |h_s| |h_u|)
 
