@@ -14,6 +14,7 @@ from understudy.worlds.encoders import encoders, halfencoders
 def test_the_triple_loss_word_by_word(double):
     method = distilbert(ce=3.0, mlm=2.0, cos=0.5, t=2.0)
     run = start(method, halfencoders(1, small=True), 1, device="cpu")
+    run.nets.eval()  # no dropout
     batch = run.rows()
     (s, h_s), (u, h_u) = (run.tap(n, "penultimate", batch.x) for n in ("student", "teacher"))
     soft = cosine = hard = words = asked = 0.0
