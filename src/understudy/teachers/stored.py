@@ -7,9 +7,9 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from understudy.core.errors import Refused, nearest, refuse
 from understudy.core.files import in_order, write_atomically
+from understudy.parts.lazy import Head, Lazy
 
 FORMAT = "understudy.stored/1"
 NOISE = 1e-3  # a row's answer moves this much, relatively, with the rows beside it in a batch
@@ -53,10 +54,18 @@ def keys(x: Any) -> Tensor:
     return hashed
 
 
+class _Lazy(NamedTuple):
+    """Of a lazy answer, what isn't a tensor: the vocabulary, and scale, cap and factor of each head."""
+
+    size: int
+    heads: list[list[Any]]
+
+
 class Stored(nn.Module):
     """What `teacher` says about `rows`, found again by what is in a row, so that no order can go wrong.
 
-    rows: batches of x. taps: names whose values are kept too (see `understudy.core.taps.tap`). Equal rows are kept once.
+    rows: batches of x. taps: names whose values are kept too (see `understudy.core.taps.tap`). Equal rows are kept once. Where the teacher
+    answers lazily, hidden states are kept as they are and its head once; `understudy.teachers.Recorded` keeps a few bytes a token.
     Raises `Refused` when built where equal rows got different answers, and when asked about a row it was never asked about.
     """
 
@@ -69,7 +78,7 @@ class Stored(nn.Module):
         taps = (taps,) if isinstance(taps, str) else tuple(taps)
         modes = [(m, m.training) for m in teacher.modules()]
         teacher.eval()
-        found: list[tuple[Tensor, ...]] = []
+        found: list[dict[str, Tensor]] = []
         names: dict[str, tuple[str, ...]] = {}
         try:
             with torch.no_grad():
@@ -79,14 +88,24 @@ class Stored(nn.Module):
                         names = {t: resolve(teacher, t, x) for t in taps}
                     at = tuple(dict.fromkeys(n for group in names.values() for n in group))
                     out, tapped = tap(teacher, at, x) if at else (teacher(x), ())
-                    found.append((keys(x), out, *tapped))
+                    if not found:
+                        self._keep_heads(out)
+                    found.append({"index": keys(x), **_columns(out), **dict(zip(at, tapped, strict=True))})
         finally:
             for m, mode in modes:
                 m.training = mode
         if not found:
             raise refuse("stored.rows", [], "at least one batch")
-        index, *values = (torch.cat(column) for column in zip(*found, strict=True))
-        self._keep(index, dict(zip(("out", *at), values, strict=True)), names)
+        values = {name: torch.cat([part[name] for part in found]) for name in found[0]}
+        self._keep(values.pop("index"), values, names)
+
+    def _keep_heads(self, out: Any) -> None:
+        """What a lazy answer has once, whatever the rows: weights and biases as buffers, which move with the rest, and numbers."""
+        self.lazy = _Lazy(out.size, [[h.scale, h.cap, h.factor] for h in out.heads]) if isinstance(out, Lazy) else None
+        for i, h in enumerate(out.heads if isinstance(out, Lazy) else ()):
+            self.register_buffer(f"weight {i}", h.weight.detach().clone(), persistent=False)
+            if h.bias is not None:
+                self.register_buffer(f"bias {i}", h.bias.detach().clone(), persistent=False)
 
     def _keep(self, index: Tensor, values: dict[str, Tensor], names: dict[str, tuple[str, ...]]) -> None:
         index, order = index.sort(stable=True)
@@ -97,15 +116,15 @@ class Stored(nn.Module):
         self.register_buffer("index", index[first], persistent=False)
         for name, value in values.items():
             kept = value[order[first]]
-            if not first.all() and not torch.allclose(kept[group], value[order], rtol=NOISE, atol=NOISE, equal_nan=True):
+            if not first.all() and not _alike(kept[group], value[order]):
                 mend = "the teacher must answer a row the same each time: no dropout, no batch statistics"
                 raise refuse("stored.teacher", name, "one answer for equal rows; they got different ones", mend)
             self.register_buffer(_slot(name), kept, persistent=False)
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, x: Any) -> Tensor | Lazy:
         return self.read((), x)[0]
 
-    def read(self, at: tuple[str, ...], x: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def read(self, at: tuple[str, ...], x: Any) -> tuple[Tensor | Lazy, tuple[Tensor, ...]]:
         """The answer, and what was tapped at these names."""
         for name in at:
             if name not in self.names:
@@ -117,7 +136,10 @@ class Stored(nn.Module):
                 )
         if _shape(x) != self._shape:
             raise refuse(
-                "rows", _shape(x), f"rows as they were stored: {self._shape}", "label them as they are now, or use a live teacher"
+                "rows",
+                _shape(x),
+                f"rows as they were stored, {self._shape}; it was never asked about others",
+                "label them as they are now, or use a live teacher",
             )
         asked = keys(x)
         place = torch.searchsorted(self.index, asked).clamp_(max=len(self.index) - 1)
@@ -128,7 +150,19 @@ class Stored(nn.Module):
                 "label it first, or use a live teacher"
             )
         held = (self.get_buffer(_slot(n)) for name in at for n in self.names[name])
-        return self.get_buffer(_slot("out"))[place], tuple(value[place] for value in held)
+        return self._answer(place), tuple(value[place] for value in held)
+
+    def _answer(self, place: Tensor) -> Tensor | Lazy:
+        if self.lazy is None:
+            return self.get_buffer(_slot("out"))[place]
+        heads = (
+            Head(
+                self.get_buffer(_slot(f"hidden {i}"))[place], getattr(self, f"weight {i}"), getattr(self, f"bias {i}", None), *how
+            )
+            for i, how in enumerate(self.lazy.heads)
+        )
+        asked = getattr(self, _slot("asked"), None)
+        return Lazy(tuple(heads), self.lazy.size, None if asked is None else asked[place])
 
     def __len__(self) -> int:
         """Different rows."""
@@ -145,7 +179,8 @@ class Stored(nn.Module):
         from safetensors.torch import save
 
         tensors = {name: t.contiguous().cpu() for name, t in self.named_buffers()}
-        told = {"format": FORMAT, "shape": json.dumps(self._shape), "taps": json.dumps(self.names), "digest": _digest(tensors)}
+        told = {"format": FORMAT, "shape": json.dumps(self._shape), "taps": json.dumps(self.names), "digest": digest(tensors)}
+        told |= {} if self.lazy is None else {"lazy": json.dumps(self.lazy)}
         return write_atomically(path, in_order(save(tensors, told)))
 
     @classmethod
@@ -165,15 +200,30 @@ class Stored(nn.Module):
             raise refuse(
                 "stored", str(path), f"a file of stored answers ({FORMAT}); it is {told.get('format', 'something else')}"
             )
-        if told["digest"] != _digest(tensors):
+        if told["digest"] != digest(tensors):
             raise refuse("stored", str(path), "the bytes that were written", "it is damaged: label the rows again")
         new = cls.__new__(cls)
         nn.Module.__init__(new)
         new._shape = json.loads(told["shape"])
         new.names = {k: tuple(v) for k, v in json.loads(told["taps"]).items()}
+        new.lazy = _Lazy(*json.loads(told["lazy"])) if "lazy" in told else None
         for name, t in tensors.items():
             new.register_buffer(name, t, persistent=False)
         return new
+
+
+def _columns(out: Any) -> dict[str, Tensor]:
+    """An answer as tensors of one row a row."""
+    if isinstance(out, Tensor):
+        return {"out": out}
+    if not isinstance(out, Lazy):
+        raise refuse("stored.teacher", type(out).__name__, "a teacher that answers with a tensor or with lazy logits")
+    asked = {} if out.asked is None else {"asked": out.asked}
+    return {f"hidden {i}": h.hidden for i, h in enumerate(out.heads)} | asked
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    return torch.equal(a, b) if a.dtype == torch.bool else torch.allclose(a, b, rtol=NOISE, atol=NOISE, equal_nan=True)
 
 
 def _slot(name: str) -> str:
@@ -190,9 +240,10 @@ def _shape(x: Any) -> Any:
     )
 
 
-def _digest(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """Of names, kinds, shapes and bytes."""
+    said = hashlib.blake2b(digest_size=16)
     for name, t in sorted(tensors.items()):
-        digest.update(f"{name}{t.dtype}{tuple(t.shape)}".encode())
-        digest.update(t.contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+        said.update(f"{name}{t.dtype}{tuple(t.shape)}".encode())
+        said.update(t.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return said.hexdigest()
