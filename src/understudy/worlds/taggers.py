@@ -22,7 +22,7 @@ from understudy.teachers.tuned import Tuned
 from understudy.worlds.encoders import Corpus, Encoder, Part, corpus
 from understudy.worlds.rows import Rows, order, trained
 
-TAGGED = 200  # sentences of the task that come with tags
+TAGGED = 60  # sentences of the task that come with tags
 
 
 class Lessons:
@@ -67,7 +67,9 @@ class Taggers(Rows):
 
 
 def _adam(lr: float, steps: int) -> Player:
-    return Player(functools.partial(torch.optim.AdamW, lr=lr, weight_decay=0.01), cosine(steps, steps // 10), clip=1.0)
+    """A rise and a fall of the rate in so many steps, and again."""
+    fall = cosine(steps, steps // 10)
+    return Player(functools.partial(torch.optim.AdamW, lr=lr, weight_decay=0.01), lambda step: fall(step % steps), clip=1.0)
 
 
 def taggers(
@@ -79,7 +81,7 @@ def taggers(
     words, length, tags = data.corpus.size, data.train.y.shape[1], len(data.corpus.tags)
     width, depth, batch, steps = (16, 1, 8, 24) if small else (24, 2, 32, 300)
     world = Taggers(
-        seed=seed, task="tag", data=data, batch=batch, steps=steps, player=_adam(3e-3, steps),
+        seed=seed, task="tag", data=data, batch=batch, steps=steps, player=_adam(3e-3, steps // 2),
         new_student=lambda: _tagger(Encoder(words, length, width, depth), tags),
     )  # fmt: skip
     world.metric = "accuracy" if path is None else "f1"
