@@ -185,7 +185,7 @@ class Endpoint:
 def serve(answer: Answer | Speaker, *faults: Any) -> Iterator[Endpoint]:
     """answer: messages and a seed -> text, or a language model with all it can tell.
 
-    faults: a status; a status, its headers, and perhaps its words; bytes to send instead; seconds (a float) to stay silent for; 'drop' hangs up, 'half'
+    faults: a status; a status, its headers, and perhaps its words; bytes to send instead; seconds (a float) to stay silent for; 'drop' hangs up, 'noise' speaks no HTTP, 'half'
     hangs up in the middle, 'cut' sends half an answer as if it were whole, 'drip' a byte at a time.
     """
     point = Endpoint(list(faults))
@@ -221,6 +221,9 @@ def serve(answer: Answer | Speaker, *faults: Any) -> Iterator[Endpoint]:
                     status = status if status != 200 else 404
                     said = words[0] if words else b'{"error": "as told"}' if fault else b'{"error": "no such model"}'
             if fault == "drop":
+                return
+            if fault == "noise":
+                self.wfile.write(b"this is no HTTP\r\n\r\n")
                 return
             if fault == "cut":
                 said = said[: len(said) // 2]

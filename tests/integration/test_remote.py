@@ -163,10 +163,12 @@ def texts(files: Path) -> str:
 # --- failures
 
 
-@pytest.mark.parametrize("fault", [408, 409, 429, 500, 502, 503, 504, b"<html>busy</html>", "cut", "half", "drop", "drip", 0.4])
+@pytest.mark.parametrize(
+    "fault", [408, 409, 429, 500, 502, 503, 504, b"<html>busy</html>", "cut", "half", "drop", "noise", "drip", 0.7]
+)
 def test_a_failure_that_may_pass_is_asked_again_and_one_that_stays_is_refused(fault: Any, tmp_path: Path) -> None:
     with serve(lambda *_: "five", fault, fault, fault) as point:
-        c = client(point, timeout=0.2, cache=tmp_path)
+        c = client(point, timeout=0.4 if fault in ("drip", 0.7) else 10, cache=tmp_path)
         with pytest.raises(Refused, match=r"remote='http://127.*an endpoint that answers \(.+, 2 times\); is the server running"):
             c.write(HELLO)
         assert not any(tmp_path.glob("*.json")) and len(point.asked) == 2
@@ -423,7 +425,8 @@ def test_what_it_writes_comes_with_the_models_own_log_probabilities(dialect: str
 
 @pytest.mark.parametrize("dialect", ["openai", "vllm", "vllm-old"])
 @pytest.mark.parametrize(
-    ("prompt", "completion"), [("the cat 😀", " sings é 😁 ok."), ("", "the cat"), ("s", "ing"), ("é", "😀"), ("a", "b")]
+    ("prompt", "completion"),
+    [("the cat 😀", " sings é 😁 ok."), ("", "the cat"), ("s", "ing"), ("é", "😀"), ("", "😀 é"), ("a", "b")],
 )
 def test_it_judges_given_text_with_the_models_own_log_probabilities(dialect: str, prompt: str, completion: str) -> None:
     whole, first = MODEL.tokens((prompt + completion).encode()), len(prompt.encode())
@@ -515,6 +518,14 @@ def test_answers_that_are_no_log_probabilities() -> None:
         with pytest.raises(Refused, match="as of /v1/completions"):
             judged(wrong, "a", "b", 2)
     assert written({"choices": [{"message": {"content": ""}, "logprobs": {"content": []}}]}, 2).tokens == ()
+    doubtful = {"tokens": ["<s>", "\ufffd", "xyz", "q"], "token_logprobs": [None, -1, -2, -3]}
+    with pytest.raises(Refused, match="tokens that spell the text, é"):
+        judged(text(doubtful, "é"), "", "é", 2)
+
+
+def test_what_is_written_after_given_text_is_not_taken_for_it() -> None:
+    lp = {"tokens": ["<s>", "a", "a"], "token_logprobs": [None, -1, -2]}
+    assert [t.logprob for t in judged({"choices": [{"text": "aa", "logprobs": lp}]}, "", "a", 1)] == [-1]
 
 
 def test_thoughts_that_are_not_shown_and_blanks_that_are_lost() -> None:

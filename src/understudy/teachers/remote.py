@@ -83,7 +83,8 @@ class Client:
         return self._answer("/chat/completions", question, partial(written, topk=self.topk))
 
     def judge(self, prompt: str, completion: str) -> tuple[Token, ...]:
-        """The log-probabilities of a given completion after a prompt (as plain text: a chat template is the caller's)."""
+        """The log-probabilities of a given completion after a prompt, as plain text: a chat template is the caller's to write out,
+        the token that a text begins with is the server's to add."""
         if not completion:
             return ()
         # one token more than needed: 0 means "no limit" to some servers
