@@ -5,5 +5,6 @@ from understudy.teachers.outside import Sklearn, fit_sklearn
 from understudy.teachers.remote import Client, Remote
 from understudy.teachers.spending import Budget
 from understudy.teachers.stored import Stored
+from understudy.teachers.tuned import Tuned
 
-__all__ = ["Budget", "Client", "Ensemble", "Remote", "Sklearn", "Stored", "fit_sklearn"]
+__all__ = ["Budget", "Client", "Ensemble", "Remote", "Sklearn", "Stored", "Tuned", "fit_sklearn"]
