@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +14,7 @@ from understudy.core.errors import refuse
 from understudy.parts.lazy import Head, Lazy, wide
 
 KINDS = ("causal", "masked", "seq2seq")
+Adjust = Callable[[Tensor, Tensor], Tensor]
 
 
 class LM(nn.Module):
@@ -28,11 +30,18 @@ class LM(nn.Module):
         if kind not in KINDS:
             raise refuse("lm.kind", kind, f"one of {', '.join(KINDS)}")
         self.inner, self.size, self.kind = inner, size, kind
+        self.shared = False  # whether copies hold the same weights: for who never learns, and is too large to be held twice
         rows = self.head.weight.shape[0]
         if size > rows:
             raise refuse("lm.size", size, f"at most {rows}, the rows of its output layer", "is it the tokenizer of this model?")
         self.cap: float | None = getattr(self._config, "final_logit_softcapping", None)
         self.scale = self._measured_scale()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LM:
+        new = copy.copy(self)
+        held = vars(self)
+        vars(new).update({k: copy.copy(v) if self.shared else copy.deepcopy(v, memo) for k, v in held.items()})
+        return new
 
     @property
     def _config(self) -> Any:
@@ -61,13 +70,22 @@ class LM(nn.Module):
         return Lazy((Head(hidden, weight, bias, self.scale, self.cap),), self.size, x.get("asked"))
 
     @torch.no_grad()
-    def write(self, prompt: dict[str, Tensor], more: int, *, greedy: bool = False, t: float = 1.0) -> Tensor:
+    def write(
+        self, prompt: dict[str, Tensor], more: int, *, greedy: bool = False, t: float = 1.0, adjust: Adjust | None = None
+    ) -> Tensor:
         """Up to `more` tokens after each prompt, drawn at temperature t; {input_ids, attention_mask} [N, P], padded on the left (an encoder's on
-        either side) -> [N, P + more], of an encoder-decoder [N, 1 + more]; after the one that ends it, a row is filled with padding."""
+        either side) -> [N, P + more], of an encoder-decoder [N, 1 + more]; after the one that ends it, a row is filled with padding. adjust: tokens so
+        far [N, K] and logits of the next [N, V] -> logits to draw from instead, before the temperature."""
         if self.kind == "masked":
             raise refuse("lm.write", self.kind, "a causal or encoder-decoder model", "a masked language model doesn't write")
         how: dict[str, Any] = {} if greedy else {"temperature": t, "top_k": 0, "top_p": 1.0}
-        pad = self._config.pad_token_id
+        if adjust is not None:
+            from transformers import LogitsProcessorList
+
+            how["logits_processor"] = LogitsProcessorList([adjust])
+        pad, rows = self._config.pad_token_id, self.head.weight.shape[0]
+        if rows > self.size:  # padding of the head is no word
+            how["suppress_tokens"] = list(range(self.size, rows))
         with evaluating(self):
             said: Tensor = self.inner.generate(  # type: ignore[operator]
                 **prompt, **how, do_sample=not greedy, max_new_tokens=more, pad_token_id=0 if pad is None else pad

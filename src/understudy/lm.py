@@ -1,0 +1,346 @@
+"""The main job for language models: a student folder in the hub's format, and a report of what the two say."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import os
+import shlex
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from understudy.config import Config, Training
+from understudy.core import devices, registry, sharding
+from understudy.core.batch import Views, each, rows_in
+from understudy.core.errors import refuse
+from understudy.core.files import write_atomically
+from understudy.core.method import Method
+from understudy.core.seeds import stream
+from understudy.data import chats
+from understudy.job import Job, _run_id, history, player
+from understudy.models import language
+from understudy.models.lm import LM, evaluating
+from understudy.models.wrap import describe
+from understudy.parts.divergence import kl, nll
+from understudy.publish import _curves, _version, equation
+from understudy.report.spoken import Continuation, Heard, Said, Spoken, Word
+from understudy.worlds.texts import Texts
+
+SHOWN = 4  # texts in the report
+ROWS = 8  # rows judged at a time
+
+
+class LMJob(Job):
+    """One distillation of a language model in one folder: a `Job` whose student is a folder in the hub's format."""
+
+    readers: dict[str, chats.Reader]
+    begun: nn.Module  # the student before it learned
+
+    def _ask_beforehand(self) -> None:
+        """A store is asked for rows that it was never told of when it is opened."""
+
+    def _publish(self, made: dict[str, nn.Module], seconds: float) -> None:
+        self.findings = found(self, made, seconds)
+        save(made["student"], self.readers["student"], self.folder / "student")
+        write_atomically(self.folder / "findings.json", self.findings.to_json())
+        from understudy.report.spoken import card, write_report
+
+        write_atomically(self.folder / "student" / "README.md", card(self.findings))
+        write_report(self.findings, self.folder / "report.html")
+
+    def export(self, path: str | os.PathLike[str]) -> Path:
+        """The student as a folder in the hub's format, with its tokenizer; nothing of the teacher or of adapters is in it."""
+        self._finished()
+        assert self.student is not None
+        if Path(path).suffix:
+            raise refuse("export", str(path), "a folder: a language model is more than one file", "leave the ending out")
+        return save(self.student, self.readers["student"], Path(path))
+
+
+def plan(config: Config, *, folder: Path | None = None) -> LMJob:
+    """Load both models and all text, and train nothing. Raises `Refused` on whatever can't be used, before the first batch."""
+    if config.alone and config.lm.signal == "on-policy" and config.training.epochs < 1:
+        raise AssertionError
+    with stream(config.training.seed, "teacher"):
+        teacher = language.load(config.teacher)
+    with stream(config.training.seed, config.student):
+        student = language.load(config.student, teacher=teacher)
+    if not teacher.trained:
+        raise refuse(
+            "teacher", config.teacher, "a language model with weights", "train it first: understudy distill --method alone"
+        )
+    method, signal = registry.build(config.method), config.lm.signal
+    readers = {"student": student.reader, "teacher": teacher.reader}
+    _fit_together(method, signal, student, teacher)
+    rows = config.data
+    data = chats.load(
+        rows.address, student.reader.tokenizer, valid=rows.valid, test=rows.test, seed=config.training.seed, limit=rows.limit
+    )
+    chats.prepare(data, readers, config.lm.length, config.lm.pack, signal == "on-policy" or _writes(method), config.training.seed)
+    given: nn.Module = teacher.net.eval().requires_grad_(False)
+    teacher.net.shared = not sharding.wanted()
+    if signal.startswith("store:"):
+        given = _stored(signal.removeprefix("store:"), teacher)
+    place, training = devices.accelerator(), config.training
+    end = student.reader.tokenizer.eos_token_id
+    world = Texts(seed=training.seed, rank=place.process_index, ranks=place.num_processes, data=data, batch=training.batch, parts=training.accumulate,
+                  new_student=functools.partial(copy.deepcopy, student.net), given_teacher=given, more=config.lm.more, warmth=config.lm.warmth,
+                  stop=-1 if end is None else int(end), signal="on-policy" if signal == "on-policy" else "online", chunk=ROWS)  # fmt: skip
+    world.steps = training.epochs * world.epoch
+    world.player = player(training, world.steps)
+    job = LMJob(
+        config,
+        folder or Path(config.folder) / _run_id(method.name, data.name),
+        data,
+        world,
+        method,
+        teacher_trained=True,
+        example=None,
+    )
+    job.readers, job.begun = readers, student.net
+    return job
+
+
+def _writes(method: Method) -> bool:
+    return "acts" in method.card.tags
+
+
+def _fit_together(method: Method, signal: str, student: language.Spoken, teacher: language.Spoken) -> None:
+    """What would be silently wrong is refused by name."""
+    alike = student.reader.same(teacher.reader)
+    if not alike and "vocabularies" not in method.card.tags and "teacher" in method.card.tags:
+        raise refuse("method", method.name, "one for two vocabularies: student and teacher have different tokenizers",
+                     "use uld, or a student with the teacher's tokenizer")  # fmt: skip
+    if signal == "on-policy" or _writes(method):
+        if student.net.kind == "masked":
+            raise refuse("lm.signal", signal, "online or store: a masked language model doesn't write", "use another signal")
+        if not alike or student.net.kind != teacher.net.kind:
+            raise refuse("lm.signal", signal, "online or store, where student and teacher don't read alike", "use another signal")
+    if signal != "online" and type(method).source is not Method.source:
+        raise refuse(
+            "lm.signal",
+            signal,
+            f"online: '{method.name}' says itself what it learns from",
+            "leave the signal out, or use another method",
+        )
+
+
+def _stored(path: str, teacher: language.Spoken) -> nn.Module:
+    from understudy.teachers import recorded
+
+    found: nn.Module = recorded.open(path, teacher.net)
+    return found
+
+
+def save(net: nn.Module, reader: chats.Reader, folder: Path) -> Path:
+    """The model and its tokenizer in the hub's format, as safetensors: beside the place first, then in it, whole."""
+    import shutil
+    import uuid
+
+    with evaluating(net):
+        inner = language.alone(copy.deepcopy(net))
+    beside = folder.with_name(f".{uuid.uuid4().hex}.tmp")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        inner.save_pretrained(beside)
+        reader.tokenizer.save_pretrained(beside)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return folder
+
+
+# ------------------------------------------------------------------------------------------------------------------ what was found
+
+
+def found(job: LMJob, made: dict[str, nn.Module], seconds: float) -> Spoken:
+    """Teacher, student and the student alone on the test rows, and what they say."""
+    world, c = job.world, job.config
+    assert isinstance(world, Texts)
+    test = world.data.test
+    teacher = language_teacher(job)
+    nets = {"teacher": teacher, **made, "before": job.begun}
+    names = {"teacher": c.teacher, "student": c.student, "alone": f"{c.student}, text only", "before": f"{c.student}, untrained"}
+    heard = {name: _heard(names[name], name, net, test) for name, net in nets.items()}
+    agreement, apart = compare(teacher, made["student"], test)
+    return Spoken(
+        title=f"{job.data.name}: {c.student} learns from {c.teacher} by {job.method.name}",
+        method=job.method.name, equation=equation(job.method), paper=job.method.card.paper, config=job.method.config(), signal=c.lm.signal,
+        data=job.data.name, rows={k: rows_in(job.data.parts[k].x) for k in ("train", "valid", "test")},
+        tokens={k: int((job.data.parts[k].y >= 0).sum()) for k in ("train", "valid", "test")}, cut=job.data.cut,
+        heard=heard, agreement=agreement, divergence=apart, samples=continuations(job, nets), words=words(job, teacher, made["student"], test),
+        frequency=by_frequency(job, nets, test), history=_curves(history(job.folder)), seconds=seconds, command=command(job),
+        environment={"understudy": _version(), "torch": torch.__version__},
+    )  # fmt: skip
+
+
+def language_teacher(job: LMJob) -> nn.Module:
+    """The model behind what was stored, or the teacher itself."""
+    given: Any = job.world.given_teacher
+    return getattr(given, "model", None) or given
+
+
+def _own(x: Any, name: str) -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = x.of("teacher" if name == "teacher" else "student") if isinstance(x, Views) else x
+    return found
+
+
+def _chunks(part: Any, name: str, device: torch.device) -> Any:
+    """x, y as a model of that name sees them; of another view of the same words, y stands where it is asked; -1 all over for other words."""
+    x, mine = _own(part.x, name), _own(part.x, "student")
+    y = part.y
+    if x is not mine:
+        y = torch.full(x["asked"].shape, -1)
+        if part.alike:
+            y[x["asked"]] = part.y[mine["asked"]]
+    for i in range(0, rows_in(x), ROWS):
+        yield each(x, lambda t, i=i: t[i : i + ROWS].to(device)), y[i : i + ROWS].to(device)
+
+
+@torch.no_grad()
+def _heard(called: str, name: str, net: nn.Module, part: Any) -> Heard:
+    """Of the tokens asked for: mean negative log-likelihood in nats, accuracy, and how far sureness and being right are apart."""
+    cost, right, sure, tokens, begun = [torch.zeros(0)], [torch.zeros(0)], [torch.zeros(0)], 0, time.perf_counter()
+    with evaluating(net):
+        for x, y in _chunks(part, name, _place(net)):
+            out, known = net(x), y >= 0
+            tokens += int(x["asked"].sum())
+            best = out.argmax()
+            cost.append(nll(out, y, each=True).cpu())
+            sure.append(nll(out, torch.where(known, best, -1), each=True).neg().exp().cpu())
+            right.append((best == y)[known].float().cpu())
+    seconds, size = time.perf_counter() - begun, describe(net)
+    c, r, s = torch.cat(cost), torch.cat(right), torch.cat(sure)
+    if not len(c):
+        return Heard(called, None, None, None, size.parameters, size.bytes, tokens / seconds)
+    bins = (s * 15).long().clamp(max=14)
+    gap = sum(
+        (abs(float(s[bins == b].mean() - r[bins == b].mean())) * float((bins == b).float().mean()) for b in bins.unique()), 0.0
+    )
+    return Heard(called, float(c.double().mean()), float(r.mean()), gap, size.parameters, size.bytes, tokens / seconds)
+
+
+@torch.no_grad()
+def compare(teacher: nn.Module, student: nn.Module, part: Any) -> tuple[float | None, float | None]:
+    """Share of places where both find the same word likeliest, and KL(teacher || student) of a place in nats; None for two vocabularies."""
+    same, apart, places = 0.0, 0.0, 0
+    devices_ = [_place(n) for n in (teacher, student)]
+    with evaluating(teacher), evaluating(student):
+        for (u, _), (x, _y) in zip(_chunks(part, "teacher", devices_[0]), _chunks(part, "student", devices_[1]), strict=True):
+            one, other = teacher(u).rows(), student(x).rows()
+            if one.size != other.size:
+                return None, None
+            n = len(other)
+            if n:
+                same, apart, places = (
+                    same + float((one.argmax().cpu() == other.argmax().cpu()).sum()),
+                    apart + float(kl(one, other)) * n,
+                    places + n,
+                )
+    return same / max(places, 1), apart / max(places, 1)
+
+
+def continuations(job: LMJob, nets: dict[str, nn.Module]) -> list[Said]:
+    """What each model writes after the beginning of some test documents, the likeliest word at a time."""
+    if any(r.kind == "masked" for r in job.readers.values()):
+        return []
+    documents = [d for d in job.data.documents["test"] if d.text.strip()][:SHOWN]
+    told = []
+    for d in documents:
+        says = []
+        prompt = ""
+        for name, net in nets.items():
+            reader = job.readers["teacher" if name == "teacher" else "student"]
+            e = reader.encode(d)
+            begin = e.ids[: e.prompt] if not d.running else e.ids[: max(8, min(48, len(e.ids) // 4))]
+            ids = torch.tensor([begin[-job.config.lm.length :] or e.ids[:1]], device=_place(net))
+            net_: Any = net
+            made = net_.write(
+                {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, min(job.config.lm.more, 64), greedy=True
+            )
+            new = made[0] if reader.kind == "seq2seq" else made[0, ids.shape[1] :]
+            prompt = prompt or reader.tokenizer.decode(ids[0].tolist())
+            says.append(Continuation(name, reader.tokenizer.decode(new.tolist(), skip_special_tokens=True)))
+        true = "".join(s for s, said in d.segments[-1:] if said and not d.running)
+        told.append(Said(prompt, true, tuple(says)))
+    return told
+
+
+@torch.no_grad()
+def words(job: LMJob, teacher: nn.Module, student: nn.Module, part: Any) -> list[tuple[Word, ...]]:
+    """Some test rows token by token: how far the student is from the teacher there, in nats."""
+    reader, told = job.readers["student"], []
+    x, u = _own(part.x, "student"), _own(part.x, "teacher")
+    with evaluating(teacher), evaluating(student):
+        for i in range(min(SHOWN, rows_in(x))):
+            mine, its = (each(v, lambda t, i=i, d=d: t[i : i + 1].to(d)) for v, d in ((x, _place(student)), (u, _place(teacher))))
+            out, target = student(mine), teacher(its)
+            if out.size != target.size:
+                return []
+            apart = kl(target, out, each=True).tolist()
+            asked = mine["asked"][0].nonzero().squeeze(1).tolist()
+            at = dict(zip(asked, apart, strict=True))
+            said = part.y[i].tolist()
+            told.append(tuple(Word(reader.tokenizer.decode([said[j]]), at[j]) for j in asked if said[j] >= 0))
+    return told
+
+
+def _place(net: nn.Module) -> torch.device:
+    return next(net.parameters()).device
+
+
+@torch.no_grad()
+def by_frequency(job: LMJob, nets: dict[str, nn.Module], part: Any) -> list[dict[str, Any]]:
+    """Negative log-likelihood of tokens that are rare and frequent in the training rows, by powers of ten."""
+    train = job.data.parts["train"].y
+    if isinstance(part.x, Views) and not part.alike:
+        nets = {k: v for k, v in nets.items() if k != "teacher"}
+    counts = torch.bincount(train[train >= 0].flatten(), minlength=job.readers["student"].tokenizer.vocab_size + 1)
+    told: dict[int, dict[str, Any]] = {}
+    for name, net in nets.items():
+        with evaluating(net):
+            pairs = [(y[y >= 0].cpu(), nll(net(x), y, each=True).cpu()) for x, y in _chunks(part, name, _place(net))]
+        y, cost = (torch.cat(column) for column in zip(*pairs, strict=True))
+        seen = counts[y.clamp(max=len(counts) - 1)]
+        power = torch.where(seen > 0, seen.clamp(min=1).double().log10().floor().long(), -1)
+        for b in sorted(power.unique().tolist()):
+            row = told.setdefault(b, {"from": 0 if b < 0 else 10**b, "tokens": int((power == b).sum())})
+            row[name] = float(cost[power == b].double().mean())
+    return [told[b] for b in sorted(told)]
+
+
+def command(job: LMJob) -> str:
+    """What to type to see this run again."""
+    c, plain = job.config, Config(data=job.config.data, method=job.config.method)
+    said = [
+        "understudy",
+        "distill",
+        "--task",
+        "lm",
+        "--teacher",
+        c.teacher,
+        "--student",
+        c.student,
+        "--data",
+        c.data.address,
+        "--method",
+        c.method["name"],
+    ]
+    own = registry.get(c.method["name"])().config()
+    changed = [f"{k}={v}" for k, v in c.method.items() if own[k] != v]
+    from understudy.config import SPOKEN
+
+    usual = Training(**SPOKEN)
+    for section, default in (("training", usual), ("lm", plain.lm)):
+        changed += [f"{section}.{k}={v}" for k, v in asdict(getattr(c, section)).items() if v != getattr(default, k)]
+    return shlex.join(said + [w for change in changed for w in ("--set", change)] + ([] if c.alone else ["--no-alone"]))
+
+
+__all__ = ["LM", "LMJob", "plan", "save"]
