@@ -35,3 +35,11 @@ def test_the_teacher_remembers():
     assert teacher(x).shape[-1] == tags and teacher(x, True).shape[-1] == words
     torch.testing.assert_close(teacher(x, True), teacher.before(x))
     torch.testing.assert_close(teacher(x), teacher.inner(x))
+
+
+def test_real_sentences_bring_more_tags(tmp_path):
+    file = tmp_path / "questions.all"
+    file.write_text("".join(f"{i % 2} is it {'ab'[i % 2]} thing{i} ?\n" for i in range(9000)))
+    world = taggers(0, path=file)
+    assert world.data.tagged == 600 and world.data.corpus.tags == ["0", "1"] and world.metric == "f1"
+    assert world.student()(world.rows(0).x).shape[-1] == 2

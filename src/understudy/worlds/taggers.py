@@ -22,7 +22,7 @@ from understudy.teachers.tuned import Tuned
 from understudy.worlds.encoders import Corpus, Encoder, Part, corpus
 from understudy.worlds.rows import Rows, order, trained
 
-TAGGED = 60  # sentences of the task that come with tags
+TAGGED, REAL = 60, 600  # sentences of the task that come with tags: of the small language, and of real ones
 
 
 class Lessons:
@@ -66,6 +66,10 @@ class Taggers(Rows):
         return Batch(x=each(part.x, lambda t: t[pick]), y=part.y[pick], row=pick)
 
 
+def _corpus(small: bool, path: Path | None) -> Corpus:
+    return corpus(small, path, TAGGED if path is None else REAL, True)
+
+
 def _adam(lr: float, steps: int) -> Player:
     """A rise and a fall of the rate in so many steps, and again."""
     fall = cosine(steps, steps // 10)
@@ -77,7 +81,7 @@ def taggers(
 ) -> Taggers:
     """The world; `ready` pretrains and tunes the teacher (some seconds, once a process and seed). path: real sentences with tags, or
     with a label each (see `encoders`)."""
-    data = Lessons(corpus(small, None if path is None else Path(path), TAGGED, True))
+    data = Lessons(_corpus(small, None if path is None else Path(path)))
     words, length, tags = data.corpus.size, data.train.y.shape[1], len(data.corpus.tags)
     width, depth, batch, steps = (16, 1, 8, 24) if small else (24, 2, 32, 300)
     world = Taggers(
@@ -98,7 +102,7 @@ def _tagger(net: Encoder, tags: int) -> Encoder:
 @functools.cache
 def _teacher(seed: int, small: bool, ready: bool, path: Path | None, _dtype: torch.dtype) -> nn.Module:
     """Pretrained on words, then tuned on the task's tags; neither, unless ready."""
-    data = corpus(small, path, TAGGED, True)
+    data = _corpus(small, path)
     size = (data.size, data.train.y.shape[1], *((32, 2) if small else (64, 4)))
     with stream(seed, "teacher"):
         pretrained, tuned = Encoder(*size), _tagger(Encoder(*size), len(data.tags))
