@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from understudy.core.errors import Refused
 from understudy.core.run import start
 from understudy.methods import bioptimus
+from understudy.worlds.encoders import encoders
 from understudy.worlds.jargon import jargon
 
 MASK = 1
@@ -62,3 +64,8 @@ def test_the_four_phases(double):
             )
         )
     assert found == [(False, 0.15, False), (True, 0.15, False), (True, 0.4, False), (True, 0.4, True)]
+
+
+def test_rows_in_one_tokenisation_are_refused():
+    with pytest.raises(Refused, match="two tokenisations"):
+        start(bioptimus(), encoders(1, small=True), 1, device="cpu")

@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from understudy.core.errors import Refused
 from understudy.core.run import start
 from understudy.methods import ernie_tiny
 from understudy.parts.blocks import uniform
@@ -47,3 +48,11 @@ def test_a_world_of_one_phase_is_the_task():
     one = start(ernie_tiny(), taggers(1, small=True, phase=lambda _: 0), 1, device="cpu")
     one.step = 20
     assert set(one.method.loss(one, one.rows())) == {"hidden", "attention", "soft", "hard"}
+
+
+def test_a_teacher_without_a_past_is_refused_where_it_would_be_asked():
+    plain = taggers(1, small=True).teacher().inner
+    with pytest.raises(Refused, match="teachers.Tuned"):
+        start(ernie_tiny(), taggers(1, small=True, given_teacher=plain), 1, device="cpu")
+    run = start(ernie_tiny(enhanced=1.0), taggers(1, small=True, given_teacher=plain), 1, device="cpu")
+    assert run.method.loss(run, run.rows())["hidden"].isfinite()

@@ -4,6 +4,7 @@ import torch
 
 from understudy.core.batch import Batch, Views
 from understudy.core.card import Card
+from understudy.core.errors import refuse
 from understudy.core.method import Method, at, choice, register, span
 from understudy.core.taps import module_at, probe
 from understudy.parts.blocks import inherit_
@@ -43,6 +44,8 @@ class BIOptimus(Method):
     teacher_at: str = at("stage:-1", "teacher")
 
     def setup(self, world):
+        if "words" not in world.rows(0):
+            raise refuse("world", type(world).__name__, "rows in two tokenisations, with `words`", "'jargon' shows how they look")
         nets = super().setup(world)
         inherit_(nets["student"], nets["teacher"], grown=True)
         if self.begin != "random":

@@ -1,8 +1,9 @@
 """ERNIE-Tiny: teacher, data and loss go from general to the task, one at a time (Su et al., 2021)."""
 
 from understudy.core.card import Card
+from understudy.core.errors import TapError, refuse
 from understudy.core.method import Method, at, register, span
-from understudy.core.taps import probe
+from understudy.core.taps import module_at, probe
 from understudy.parts.blocks import INSIDE, attention_mse, states_mse, thirds
 from understudy.parts.divergence import kl
 from understudy.parts.project import projector
@@ -47,6 +48,12 @@ class ERNIETiny(Method):
 
     def setup(self, world):
         nets, x = super().setup(world), world.rows(0).x
+        if world.phase(0) < world.phase(world.steps - 1) and self.enhanced < 1:
+            try:
+                module_at(nets["teacher"], "before")
+            except TapError:
+                raise refuse("teacher", type(nets["teacher"]).__name__, "one that remembers what it was before it was tuned",
+                             "teachers.Tuned(tuned, pretrained), or enhanced=1") from None  # fmt: skip
         s, u = probe(nets["student"], self.student_at, x), probe(nets["teacher"], self.teacher_at, x)
         return nets | {"project": projector(s[0], u[0], bias=False)}
 
