@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from understudy import __version__
-from understudy.cli import compare, distill, doctor, eval, export, list, prove, rehearse, resume, show
+from understudy.cli import compare, distill, doctor, eval, export, list, prove, rehearse, resume, show, study
 from understudy.cli.shared import Main, command, write
 
 ENDS = ("Exit codes: [bold]0[/] done · [bold]1[/] a check or a proof didn't hold · [bold]2[/] refused input · [bold]3[/] stopped, a loss was not "
@@ -45,6 +45,7 @@ command(app, show.show, panel=LOOK, examples=show.EXAMPLES)
 command(app, doctor.doctor, panel=CHECK, examples=doctor.EXAMPLES)
 command(app, compare.compare, panel=CHECK, examples=compare.EXAMPLES, leave=("method", "alone"))
 command(app, prove.prove, panel=CHECK, examples=prove.EXAMPLES)
+command(app, study.study, panel=CHECK, examples=study.EXAMPLES)
 
 
 def main() -> None:

@@ -15,14 +15,19 @@ from understudy.core import registry
 from understudy.core.card import TAGS
 from understudy.core.errors import nearest, refuse
 
-EXAMPLES = ("understudy list", "understudy list --family logit", "understudy list --tag taps --json")
+EXAMPLES = ("understudy list", "understudy list --family logit", "understudy list --tag taps --json", "understudy list --studies")
 
 
 def methods(
     family: Annotated[str | None, Option(help="Only of this family.", autocompletion=complete_families)] = None,
     tag: Annotated[str | None, Option(help=f"Only with this tag: {', '.join(TAGS)}.", autocompletion=lambda: list(TAGS))] = None,
+    studies: Annotated[bool, Option("--studies", help="Studies instead: claims that are no method.")] = False,
 ) -> Answer:
     """Every method: name, family, year, title and idea."""
+    if studies:
+        if family or tag:
+            raise refuse("--studies", family or tag, "without --family and --tag")
+        return _studies()
     found = sorted(registry.entries().values(), key=lambda e: (e.family, e.card.year, e.name))
     families = sorted({e.family for e in found})
     if family is not None and family not in families:
@@ -35,6 +40,24 @@ def methods(
     if not out().is_terminal:  # for grep, cut and sort
         return Answer(data, "".join(f"{e.name}\t{e.family}\t{e.card.year}\t{e.card.title}\t{e.idea}\n" for e in found))
     return Answer(data, _view(found))
+
+
+def _studies() -> Answer:
+    from understudy.studies import entries
+
+    found = sorted(entries().values(), key=lambda e: (e.card.year, e.name))
+    data = [
+        {"name": e.name, "year": e.card.year, "title": e.card.title, "claim": e.card.claim, "paper": e.card.paper} for e in found
+    ]
+    if not out().is_terminal:
+        return Answer(data, "".join(f"{e.name}\t{e.card.year}\t{e.card.title}\t{e.card.claim}\n" for e in found))
+    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    table.add_column(style="bold cyan", no_wrap=True)
+    table.add_column(width=4, style="dim")
+    table.add_column(ratio=1)
+    for e in found:
+        table.add_row(e.name, str(e.card.year), Text.assemble(e.card.claim, "\n", (e.card.title, "dim italic")))
+    return Answer(data, Group(table, Text("\nunderstudy show NAME tells more, understudy study NAME tries it", "dim")))
 
 
 def _view(found: list[registry.Entry]) -> Group:

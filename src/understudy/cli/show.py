@@ -16,27 +16,32 @@ from rich.table import Table
 from rich.text import Text
 from typer import Argument, Option
 
+from understudy import studies
 from understudy.cli.shared import Answer, complete_methods, entry
 from understudy.core.card import TAGS
 
-EXAMPLES = ("understudy show dkd",)
+EXAMPLES = ("understudy show dkd", "understudy show teacher-hacking")
+
+
+def _complete(incomplete: str) -> list[str]:
+    return [*complete_methods(incomplete), *(n for n in studies.files() if n.startswith(incomplete))]
 
 
 def show(
-    name: Annotated[str, Argument(help="A method's name.", autocompletion=complete_methods)],
+    name: Annotated[str, Argument(help="A method's or a study's name.", autocompletion=_complete)],
     proofs: Annotated[Path, Option(help="Where proofs are kept.")] = Path("proofs"),
 ) -> Answer:
-    """What a method is: idea, equation, fields with their ranges, how its proof came out."""
+    """What a method is: idea, equation, fields with their ranges, how its proof came out. Of a study: claim, protocol and outcome."""
+    if name.replace("_", "-") in studies.files():
+        return _study(studies.entries()[name.replace("_", "-")], proofs / "studies")
     found = entry(name)
     told, card, proof = read(found.path), found.card, _proof(proofs, found.name)
     data = {"name": found.name, "family": found.family, "title": card.title, "paper": card.paper, "year": card.year, "idea": found.idea,
             "equation": told.equation, "notes": told.notes, "fields": [vars(f) for f in told.fields], "baseline": card.baseline,
             "world": card.world, "tags": sorted(card.tags), "file": str(found.path), "proof": proof}  # fmt: skip
-    url = {"arXiv": "https://arxiv.org/abs/", "doi": "https://doi.org/"}.get(card.paper.partition(":")[0], "")
-    link = f"link {url}{card.paper.partition(':')[2]}" if url and card.paper != "doi:none" else ""
     parts: list[RenderableType] = [
         Text.assemble((found.name, "bold cyan"), ("  " + found.family, "dim")),
-        Text.assemble((card.title, "bold"), (f"  {card.year}  ", "dim"), (card.paper, f"dim underline {link}".strip())),
+        _published(card.title, card.year, card.paper),
         Text("\n" + found.idea),
         Padding(Text(told.equation, "cyan"), (1, 0, 1, 4)),
     ]
@@ -56,6 +61,42 @@ def show(
     )
     facts.add_row("file", Text(str(found.path), "dim", overflow="fold"))
     return Answer(data, Group(*parts, facts))
+
+
+def _published(title: str, year: int, paper: str) -> Text:
+    url = {"arXiv": "https://arxiv.org/abs/", "doi": "https://doi.org/"}.get(paper.partition(":")[0], "")
+    link = f"link {url}{paper.partition(':')[2]}" if url and paper != "doi:none" else ""
+    return Text.assemble((title, "bold"), (f"  {year}  ", "dim"), (paper, f"dim underline {link}".strip()))
+
+
+def _study(found: studies.Entry, folder: Path) -> Answer:
+    """Claim, protocol, and what came out."""
+    card, path = found.card, folder / f"{found.path.stem}.json"
+    came: dict[str, Any] | None = json.loads(path.read_text()) if path.is_file() else None
+    came = came and {k: came.get(k) for k in ("holds", "verdict", "findings", "seeds", "command")}
+    data = {"name": found.name, "study": True, "title": card.title, "paper": card.paper, "year": card.year, "claim": card.claim,
+            "worlds": list(card.worlds), "file": str(found.path), "outcome": came}  # fmt: skip
+    parts: list[RenderableType] = [
+        Text.assemble((found.name, "bold cyan"), ("  study", "dim")),
+        _published(card.title, card.year, card.paper),
+        Padding(Text(card.claim, "cyan"), (1, 0, 1, 4)),
+        *(Padding(Text(p), (0, 0, 1, 0)) for p in protocol(found.path)),
+    ]
+    facts = Table.grid(padding=(0, 3, 0, 0))
+    facts.add_column(style="dim")
+    facts.add_row("tried in", ", ".join(card.worlds))
+    told = Text(f"none here yet: understudy study {found.name}", "dim") if came is None else _verdict(came, found.name)
+    facts.add_row("outcome", told)
+    facts.add_row("file", Text(str(found.path), "dim", overflow="fold"))
+    return Answer(data, Group(*parts, facts))
+
+
+def protocol(path: Path) -> list[str]:
+    """The paragraphs of a study's docstring."""
+    cls = next(
+        n for n in ast.parse(path.read_text()).body if isinstance(n, ast.ClassDef) and any(_is_card(line) for line in n.body)
+    )
+    return [" ".join(p.split()) for p in (ast.get_docstring(cls) or "").split("\n\n")]
 
 
 def _fields(fields: list[Field]) -> Table:

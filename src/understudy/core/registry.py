@@ -81,11 +81,18 @@ def entries() -> dict[str, Entry]:
 
 
 def _read(name: str, path: Path) -> Entry:
+    values, named, idea = header(path)
+    return Entry(name, path.parent.name, path, Card(*values, **named), idea)
+
+
+def header(path: Path) -> tuple[list[Any], dict[str, Any], str]:
+    """The literal arguments of `card = ...(...)` in the first class of a file that has one, by place and by name, and the first
+    paragraph of its docstring. Raises `KeyError` where there is none."""
     for cls in (n for n in ast.parse(path.read_text()).body if isinstance(n, ast.ClassDef)):
         for line in cls.body:
             if isinstance(line, ast.Assign) and isinstance(line.value, ast.Call) and getattr(line.targets[0], "id", "") == "card":
                 values = [ast.literal_eval(a) for a in line.value.args]
                 named = {str(k.arg): ast.literal_eval(k.value) for k in line.value.keywords}
                 idea = (ast.get_docstring(cls) or "").strip().split("\n\n")[0].replace("\n", " ")
-                return Entry(name, path.parent.name, path, Card(*values, **named), idea)
+                return values, named, idea
     raise KeyError(f"{path} has no class with a literal `card = Card(...)`")
