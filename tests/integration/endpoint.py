@@ -1,4 +1,4 @@
-"""A server of OpenAI's protocol on the loopback: real HTTP, a small language model behind it, several dialects, and faults on demand."""
+"""A server of OpenAI's protocol on the loopback: real HTTP, a small language model behind it, dialects, and faults on demand."""
 
 from __future__ import annotations
 
@@ -74,7 +74,10 @@ class LanguageModel:
 
 @dataclass
 class Speaker:
-    """The model as a server shows it. dialect: openai, vllm, vllm-old (half characters replaced), llama.cpp, texts (no log-probabilities)."""
+    """The model as a server shows it.
+
+    dialect: openai, vllm, vllm-old (half characters are replaced), llama.cpp, or texts (no log-probabilities).
+    """
 
     model: LanguageModel
     dialect: str = "openai"
@@ -185,8 +188,9 @@ class Endpoint:
 def serve(answer: Answer | Speaker, *faults: Any) -> Iterator[Endpoint]:
     """answer: messages and a seed -> text, or a language model with all it can tell.
 
-    faults: a status; a status, its headers, and perhaps its words; bytes to send instead; seconds (a float) to stay silent for; 'drop' hangs up, 'noise' speaks no HTTP, 'half'
-    hangs up in the middle, 'cut' sends half an answer as if it were whole, 'drip' a byte at a time.
+    faults: a status; a status, its headers, and perhaps its words; bytes to send instead; seconds (a float) to stay silent for;
+    'drop' hangs up, 'noise' speaks no HTTP, 'half' hangs up in the middle, 'cut' sends half an answer as if it were whole,
+    'drip' a byte at a time.
     """
     point = Endpoint(list(faults))
 

@@ -60,7 +60,8 @@ def written(answer: Any, topk: int) -> Written:
     """What /v1/chat/completions answers, with its log-probabilities where topk is above 0.
 
     {"choices": [{"message": {"content": " a"}, "finish_reason": "stop", "logprobs": {"content": [
-        {"token": " a", "bytes": [32, 97], "logprob": -0.1, "top_logprobs": [{"token": " a", "bytes": [32, 97], "logprob": -0.1}]}]}}]}
+        {"token": " a", "bytes": [32, 97], "logprob": -0.1, "top_logprobs": [
+            {"token": " a", "bytes": [32, 97], "logprob": -0.1}]}]}}]}
     The same from OpenAI, vLLM and llama.cpp (which adds "id"). Raises `Refused`; `NoLogprobs` where they are missing.
     """
     try:
@@ -82,7 +83,7 @@ def written(answer: Any, topk: int) -> Written:
 
 
 def judged(answer: Any, prompt: str, completion: str, topk: int) -> tuple[Token, ...]:
-    """The tokens of `completion` in what /v1/completions answers to prompt + completion with "echo", "logprobs" and one token more.
+    """The tokens of `completion` in what /v1/completions answers to prompt + completion with "echo" and "logprobs".
 
     {"choices": [{"text": "a b c", "logprobs": {"tokens": ["a", " b", " c"], "token_logprobs": [null, -0.1, -0.2],
         "top_logprobs": [null, {" b": -0.1, " x": -3}, {" c": -0.2}], "text_offset": [0, 1, 3]}}]}

@@ -46,16 +46,16 @@ class Client:
     so many tokens a place; 0 asks for the text alone. Raises `Refused`; `NoLogprobs` where the server gives none.
     """
 
-    def __init__(self, url: str, model: str, *, key: str | None = None, timeout: float = 60.0, retries: int = 4, wait: float = 1.0,
-                 cache: str | Path | None = None, temperature: float = 1.0, max_tokens: int = 256, topk: int = 0,
-                 budget: Budget | None = None) -> None:  # fmt: skip
+    def __init__(self, url: str, model: str, *, key: str | None = None, timeout: float = 60.0, retries: int = 4,
+                 wait: float = 1.0, cache: str | Path | None = None, temperature: float = 1.0, max_tokens: int = 256,
+                 topk: int = 0, budget: Budget | None = None) -> None:  # fmt: skip
         self.url = base(url)
         if not model:
             raise refuse("remote.model", model, "the name that the server knows it by", "give model=<name>")
-        for name, value, least in (("timeout", timeout, 1e-3), ("retries", retries, 0), ("wait", wait, 0.0), ("temperature", temperature, 0.0),
-                                   ("max_tokens", max_tokens, 1), ("topk", topk, 0)):  # fmt: skip
-            if not least <= value < math.inf:
-                raise refuse(f"remote.{name}", value, f"a number of {least} or more")
+        least = {"timeout": 1e-3, "retries": 0, "wait": 0.0, "temperature": 0.0, "max_tokens": 1, "topk": 0}
+        for name, value in zip(least, (timeout, retries, wait, temperature, max_tokens, topk), strict=True):
+            if not least[name] <= value < math.inf:
+                raise refuse(f"remote.{name}", value, f"a number of {least[name]} or more")
         self.model, self.key, self.timeout, self.retries, self.wait = model, key, timeout, retries, wait
         self.how, self.topk = {"temperature": temperature, "max_tokens": max_tokens}, topk
         self.cache = None if cache is None else Path(cache)
@@ -83,8 +83,8 @@ class Client:
         return self._answer("/chat/completions", question, partial(written, topk=self.topk))
 
     def judge(self, prompt: str, completion: str) -> tuple[Token, ...]:
-        """The log-probabilities of a given completion after a prompt, as plain text: a chat template is the caller's to write out,
-        the token that a text begins with is the server's to add."""
+        """The log-probabilities of a given completion after a prompt, as plain text: a chat template is the caller's to write
+        out, the token that a text begins with is the server's to add."""
         if not completion:
             return ()
         # one token more than needed: 0 means "no limit" to some servers
@@ -209,9 +209,9 @@ class Client:
 
 
 def from_address(address: str) -> Client:
-    """`openai:<url>?model=<name>&key=<ENV>&budget=500requests,2000000tokens,5&price=<in>/<out>&topk=20&cache=<folder>` -> a client.
+    """`openai:<url>?model=<name>&key=<ENV>&budget=500requests,2000000tokens,5&price=<in>/<out>&topk=20` -> a client.
 
-    Also temperature, max_tokens, timeout, retries and wait, as in `Client`. budget: see `Budget.read`. Raises `Refused`.
+    Also cache (a folder), temperature, max_tokens, timeout, retries and wait, as in `Client`. budget: see `Budget.read`. Raises `Refused`.
     """
     at = parse(address)
     if at.scheme != "openai":
@@ -220,8 +220,8 @@ def from_address(address: str) -> Client:
     given = at.options
     numbers = {n: _float(n, given[n]) for n in ("temperature", "timeout", "wait") if n in given}
     counts = {n: whole(n, given[n], 0, 10**9) for n in ("topk", "max_tokens", "retries") if n in given}
-    return Client(at.place, given.get("model", ""), key=given.get("key"), cache=given.get("cache"),
-                  budget=Budget.read(given.get("budget", ""), given.get("price", "")), **numbers, **counts)  # type: ignore[arg-type]  # fmt: skip
+    how: dict[str, Any] = {n: given[n] for n in ("key", "cache") if n in given} | numbers | counts
+    return Client(at.place, given.get("model", ""), budget=Budget.read(given.get("budget", ""), given.get("price", "")), **how)
 
 
 class Remote(nn.Module):
@@ -232,11 +232,12 @@ class Remote(nn.Module):
     """
 
     def __init__(self, url: str, model: str, ask: Callable[..., Messages], read: Callable[[str], Tensor], *,
-                 key: str | None = None, timeout: float = 60.0, retries: int = 4, wait: float = 1.0, workers: int = 8, cache: str | Path | None = None,
-                 temperature: float = 1.0, max_tokens: int = 256, budget: Budget | None = None) -> None:  # fmt: skip
+                 key: str | None = None, timeout: float = 60.0, retries: int = 4, wait: float = 1.0, workers: int = 8,
+                 cache: str | Path | None = None, temperature: float = 1.0, max_tokens: int = 256,
+                 budget: Budget | None = None) -> None:  # fmt: skip
         super().__init__()
-        self.client = Client(url, model, key=key, timeout=timeout, retries=retries, wait=wait, cache=cache, temperature=temperature,
-                             max_tokens=max_tokens, budget=budget)  # fmt: skip
+        self.client = Client(url, model, key=key, timeout=timeout, retries=retries, wait=wait, cache=cache,
+                             temperature=temperature, max_tokens=max_tokens, budget=budget)  # fmt: skip
         self.ask, self.read, self.workers = ask, read, whole("remote.workers", workers, 1, 10**6)
 
     def __deepcopy__(self, _memo: Any) -> Remote:
