@@ -52,7 +52,7 @@ class Client:
         self.url = base(url)
         if not model:
             raise refuse("remote.model", model, "the name that the server knows it by", "give model=<name>")
-        least = {"timeout": 1e-3, "retries": 0, "wait": 0.0, "temperature": 0.0, "max_tokens": 1, "topk": 0}
+        least: dict[str, float] = {"timeout": 1e-3, "retries": 0, "wait": 0.0, "temperature": 0.0, "max_tokens": 1, "topk": 0}
         for name, value in zip(least, (timeout, retries, wait, temperature, max_tokens, topk), strict=True):
             if not least[name] <= value < math.inf:
                 raise refuse(f"remote.{name}", value, f"a number of {least[name]} or more")
@@ -211,7 +211,8 @@ class Client:
 def from_address(address: str) -> Client:
     """`openai:<url>?model=<name>&key=<ENV>&budget=500requests,2000000tokens,5&price=<in>/<out>&topk=20` -> a client.
 
-    Also cache (a folder), temperature, max_tokens, timeout, retries and wait, as in `Client`. budget: see `Budget.read`. Raises `Refused`.
+    Also cache (a folder), temperature, max_tokens, timeout, retries and wait, as in `Client`. budget: see `Budget.read`.
+    Raises `Refused`.
     """
     at = parse(address)
     if at.scheme != "openai":
@@ -220,7 +221,7 @@ def from_address(address: str) -> Client:
     given = at.options
     numbers = {n: _float(n, given[n]) for n in ("temperature", "timeout", "wait") if n in given}
     counts = {n: whole(n, given[n], 0, 10**9) for n in ("topk", "max_tokens", "retries") if n in given}
-    how: dict[str, Any] = {n: given[n] for n in ("key", "cache") if n in given} | numbers | counts
+    how: dict[str, Any] = {**{n: given[n] for n in ("key", "cache") if n in given}, **numbers, **counts}
     return Client(at.place, given.get("model", ""), budget=Budget.read(given.get("budget", ""), given.get("price", "")), **how)
 
 
