@@ -30,8 +30,8 @@ FINEST = 2**12  # most steps of a hybrid: what is left beyond weighs less than a
 
 @dataclass(frozen=True)
 class Words:
-    """At T places, in order: counts [T], how many different words; ids [M] and values [M] of them, M = counts.sum(), place after place
-    and by id within one; entropy [T] in nats. values: whole units, whose share of the place's sum is the weight; or log-probabilities."""
+    """At T places, in order: counts [T], how many different words; ids [M] and values [M] of them, M = counts.sum(), place after place;
+    entropy [T] in nats. values: whole units, whose share of the place's sum is the weight; or log-probabilities."""
 
     counts: Tensor
     ids: Tensor
@@ -51,6 +51,11 @@ class Words:
         most = int(self.counts.max()) if len(self.counts) else 0
         there = torch.arange(most, device=flat.device) < self.counts[:, None]
         return flat.new_full((len(self.counts), most), empty).masked_scatter_(there, flat)
+
+    def to(self, device: str | torch.device) -> Words:
+        """The same, there."""
+        entropy = None if self.entropy is None else self.entropy.to(device)
+        return Words(self.counts.to(device), self.ids.to(device), self.values.to(device), entropy)
 
     @classmethod
     def of(cls, ids: Tensor, values: Tensor, entropy: Tensor | None = None) -> Words:
