@@ -219,9 +219,9 @@ def from_address(address: str) -> Client:
         raise refuse("teacher", at.scheme, "openai:<url>?model=<name>")
     replace(at, options=dict.fromkeys(at.options, "...")).only(OPTIONS)  # a value may be a key, by mistake
     given = at.options
-    numbers = {n: _float(n, given[n]) for n in ("temperature", "timeout", "wait") if n in given}
-    counts = {n: whole(n, given[n], 0, 10**9) for n in ("topk", "max_tokens", "retries") if n in given}
-    how: dict[str, Any] = {**{n: given[n] for n in ("key", "cache") if n in given}, **numbers, **counts}
+    how: dict[str, Any] = {n: given[n] for n in ("key", "cache") if n in given}
+    how.update((n, _float(n, given[n])) for n in ("temperature", "timeout", "wait") if n in given)
+    how.update((n, whole(n, given[n], 0, 10**9)) for n in ("topk", "max_tokens", "retries") if n in given)
     return Client(at.place, given.get("model", ""), budget=Budget.read(given.get("budget", ""), given.get("price", "")), **how)
 
 
