@@ -1,8 +1,8 @@
 """Claims of papers that propose no algorithm, each an experiment with a checkable outcome; one claim a file.
 
-A study is found by its file's name and read without being imported, like a method. It says what it tries (`grid`), how one cell of
-that is trained and measured (`measure`), and, as a pure function of all that was measured, whether the claim is what came out
-(`outcome`). `understudy.study` runs it; a study owns no loop over steps.
+A study is found by its file's name and read without being imported, like a method. It says what it tries (`grid`), how one cell
+of that is trained and measured (`measure`), and, as a pure function of all that was measured, whether the claim is what came
+out (`outcome`). `understudy.study` runs it; a study owns no loop over steps.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ ROOT = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Claim:
-    """What is published, as data. claim: one sentence that can come out false; worlds: where it is tried; seeds: how many pairs."""
+    """What is published, as data. claim: one sentence that can come out false; worlds: where it is tried; seeds: how many
+    pairs."""
 
     title: str
     paper: str
@@ -78,7 +79,8 @@ class Study:
         return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
     def measure(self, at: Mapping[str, Any], seed: int, small: bool = False) -> dict[str, Any]:
-        """Train a cell and measure it: plain data, the same for the same arguments. What cells of a seed share is cached by the study."""
+        """Train a cell and measure it: plain data, the same for the same arguments. What cells of a seed share is cached by the
+        study."""
         raise NotImplementedError
 
     def outcome(self, cells: Sequence[Cell]) -> list[Finding]:

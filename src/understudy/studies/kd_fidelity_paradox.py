@@ -25,13 +25,13 @@ ENOUGH = 0.5  # a correlation below this leaves three quarters of the variance t
 class Paradox(Study):
     """Gain and fidelity are two things: distillation helps small students most, whoever teaches them, and not by agreement.
 
-    Students of four sizes learn digits from three teachers at three temperatures, and alone. Gain is the accuracy over that of the same
-    student alone; fidelity the share of test rows where it says what its teacher says. Correlations are Spearman's, one a seed, and
-    the interval is over seeds; within a size they are pooled after each size's mean rank is taken off.
+    Students of four sizes learn digits from three teachers at three temperatures, and alone. Gain is the accuracy over that of
+    the same student alone; fidelity the share of test rows where it says what its teacher says. Correlations are Spearman's,
+    one a seed, and the interval is over seeds; within a size they are pooled after each size's mean rank is taken off.
 
-    The claim holds where (1) gain falls with the student's size: the interval of the correlation lies below 0; (2) the teacher's
-    accuracy hardly matters for the gain within a size: the interval lies between -0.5 and 0.5; (3) fidelity doesn't speak for gain
-    within a size: the interval ends below 0.5.
+    The claim holds where (1) gain falls with the student's size: the interval of the correlation lies below 0; (2) the
+    teacher's accuracy hardly matters for the gain within a size: the interval lies between -0.5 and 0.5; (3) fidelity doesn't
+    speak for gain within a size: the interval ends below 0.5.
 
     Departures: the paper distils language models of 0.5 to 7 billion on fourteen tasks, here it is digits and thousands of
     parameters; its fidelity is that of reasoning, here that of answers.
@@ -39,7 +39,7 @@ class Paradox(Study):
 
     card = Claim(
         "On the Generalization vs Fidelity Paradox in Knowledge Distillation", "arXiv:2505.15442", 2025,
-        "Smaller students gain more, and within a size the gain goes neither with the teacher's accuracy nor with agreement with it.",
+        "Smaller students gain more, and within a size gain goes neither with the teacher's accuracy nor with agreement with it.",
         slug="kd-fidelity-paradox", worlds=("digits",),
     )  # fmt: skip
 
@@ -70,7 +70,7 @@ class Paradox(Study):
         return [
             Finding("rank correlation of gain and student size", size, size["high"] < 0),
             Finding(
-                "of gain and the teacher's accuracy, within a size", skill, -ENOUGH < skill["low"] and skill["high"] < ENOUGH
+                "of gain and the teacher's accuracy, within a size", skill, skill["low"] > -ENOUGH and skill["high"] < ENOUGH
             ),
             Finding("of gain and agreement with the teacher, within a size", fidelity, fidelity["high"] < ENOUGH),
         ]
