@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from understudy.core import registry
 from understudy.core.batch import each
@@ -38,6 +38,10 @@ TUNING = (1000, 1001, 1002)  # seeds to choose on
 RATES = (0.5, 1.0, 2.0, 4.0)  # of the world's learning rate, for a side that has nothing else to choose
 
 
+def _before(rows: Tensor) -> Tensor:
+    return rows.roll((1,), (0,))
+
+
 class Placebo(nn.Module):
     """The teacher, answering about the row before; [N, ...] -> [N, ...]"""
 
@@ -46,7 +50,13 @@ class Placebo(nn.Module):
         self.inner = inner
 
     def forward(self, *x: Any) -> Any:
-        return self.inner(*(each(v, lambda t: t.roll(1, 0)) for v in x))
+        return self.inner(*(each(v, _before) for v in x))
+
+    def write(self, prompt: Any, more: int, *args: Any, **how: Any) -> Tensor:
+        """What it writes after the prompt before, behind each row's own prompt where a text begins with it."""
+        said: Tensor = self.inner.write(each(prompt, _before), more, *args, **how)  # type: ignore[operator]
+        own = prompt["input_ids"] if isinstance(prompt, dict) else prompt
+        return torch.cat([own, said[:, own.shape[1] :]], 1) if said.shape[1] == own.shape[1] + more else said
 
 
 @dataclasses.dataclass(frozen=True)
