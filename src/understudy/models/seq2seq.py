@@ -8,24 +8,31 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from understudy.data.address import need
 from understudy.models.causal import Causal
 
 
 class Seq2Seq(nn.Module):
-    """A T5 (Hugging Face's) of `vocab` tokens, as many layers in its decoder as in its encoder; -> [N, A, vocab]"""
+    """An encoder and a decoder of `layers` blocks each, for `vocab` tokens and texts up to `longest`; -> [N, A, vocab]"""
 
-    def __init__(self, vocab: int, width: int, layers: int, heads: int) -> None:
+    def __init__(self, vocab: int, longest: int, width: int, layers: int, heads: int) -> None:
         super().__init__()
-        transformers = need("transformers")
-        config = transformers.T5Config(
-            vocab_size=vocab, d_model=width, d_kv=width // heads, d_ff=2 * width, num_layers=layers, num_heads=heads,
-            dropout_rate=0.0, decoder_start_token_id=0, pad_token_id=0, eos_token_id=0,
-        )  # fmt: skip
-        self.t5 = transformers.T5ForConditionalGeneration(config)
+        self.word, self.place = nn.Embedding(vocab, width), nn.Embedding(longest, width)
+        for table in (self.word, self.place):
+            nn.init.normal_(table.weight, std=0.1)
+        how = {"dim_feedforward": 2 * width, "dropout": 0.0, "activation": "gelu", "batch_first": True, "norm_first": True}
+        self.encoder = nn.ModuleList(nn.TransformerEncoderLayer(width, heads, **how) for _ in range(layers))  # type: ignore[arg-type]
+        self.decoder = nn.ModuleList(nn.TransformerDecoderLayer(width, heads, **how) for _ in range(layers))  # type: ignore[arg-type]
+        self.read, self.norm, self.head = nn.LayerNorm(width), nn.LayerNorm(width), nn.Linear(width, vocab)
 
     def forward(self, x: dict[str, Tensor]) -> Tensor:
-        out: Tensor = self.t5(input_ids=x["prompt"], decoder_input_ids=x["said"], use_cache=False).logits
+        memory, said = (self.word(t) + self.place.weight[: t.shape[1]] for t in (x["prompt"], x["said"]))
+        for block in self.encoder:
+            memory = block(memory)
+        memory = self.read(memory)
+        later = torch.ones(said.shape[1], said.shape[1], dtype=torch.bool, device=said.device).triu(1)
+        for block in self.decoder:
+            said = block(said, memory, tgt_mask=later)
+        out: Tensor = self.head(self.norm(said))
         return out
 
 

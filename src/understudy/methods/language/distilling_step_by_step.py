@@ -35,8 +35,8 @@ class DistillingStepByStep(Method):
         return Batch({**batch, "why": run["teacher"](batch.ask)})
 
     def loss(self, run, batch):
-        x, y = followed(batch.ask, batch.why)
-        return {
-            "hard": run.world.hard(run["student"](batch.x), batch),
-            "rationale": self.lam * run.world.hard(run["student"](x), Batch(x=x, y=y)),
-        }
+        terms = {"hard": run.world.hard(run["student"](batch.x), batch)}
+        if self.lam > 0:
+            x, y = followed(batch.ask, batch.why)
+            terms["rationale"] = self.lam * run.world.hard(run["student"](x), Batch(x=x, y=y))
+        return terms

@@ -25,7 +25,8 @@ class LeaF(Method):
     Shapes: X, d [N, L]; s, u [N, L, V] logits of the next word; y [N, L], -1 in the prompt.
     Departures: a row has one counterfactual, around its strongest confounder; the authors' code makes one of each run. That code
     cuts the lowest 5 % of a prompt's d (if below 1/2), the paper what is below a threshold, 0.1 for its smaller models, which is
-    followed. Prompts alone are pruned, not what was answered so far (the paper's second variant). lam isn't pinned down.
+    followed. The paper has both models be right without A (`check` = 'both'); the scripts that cut don't ask. Prompts alone are
+    pruned, not what was answered so far (the paper's second variant). lam isn't pinned down.
     """
 
     card = Card(
@@ -36,7 +37,7 @@ class LeaF(Method):
 
     lam: float = span(0.5, 0, 1)  # weight of the rows as they are
     tau: float = span(0.1, 0, 1)  # up to which d a word counts as a confounder
-    check: str = choice("both", "teacher", "none")  # who must be right without what is cut out
+    check: str = choice("none", "teacher", "both")  # who must be right without what is cut out
     student_at: str = at("lm.transformer.wte", "student")  # the embedding of words
     teacher_at: str = at("lm.transformer.wte", "teacher")
 
@@ -46,14 +47,16 @@ class LeaF(Method):
         return nets | {"cuts": Cuts(*(torch.cat(part) for part in zip(*found, strict=True)))}
 
     def loss(self, run, batch):
-        x, y, drop = batch.x, batch.y, run["cuts"].drop[batch.row]
-        cut, then = without(drop, x, y)
-        then = then.masked_fill(~drop.any(1, keepdim=True), -1)
-        apart = lambda u, s, y: mean(kl(u[y >= 0], s[y >= 0], each=True), False)
-        return {
-            "factual": self.lam * apart(run["teacher"](x), run["student"](x), y),
-            "counterfactual": (1 - self.lam) * apart(run["teacher"](cut), run["student"](cut), then),
-        }
+        def apart(x, y):
+            u, s = run["teacher"](x), run["student"](x)
+            return mean(kl(u[y >= 0], s[y >= 0], each=True), False)
+
+        terms = {"factual": self.lam * apart(batch.x, batch.y)}
+        if self.lam < 1:
+            drop = run["cuts"].drop[batch.row]
+            x, y = without(drop, batch.x, batch.y)
+            terms["counterfactual"] = (1 - self.lam) * apart(x, y.masked_fill(~drop.any(1, keepdim=True), -1))
+        return terms
 
     def confounders(self, nets, x, y):
         """What is to be cut out of each row, nothing where there is no counterfactual to learn from; -> bool [N, L]"""
