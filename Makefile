@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint types docs pictures clean
+.PHONY: run lm-demo test lint types docs pictures clean
 
 $(VENV)/ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Understudy needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
@@ -15,6 +15,10 @@ $(VENV)/ready: requirements.lock pyproject.toml
 # one thread: networks of this size have no work for two
 run: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(BIN)/understudy distill --teacher digits --student "tiny-cnn?width=3" --method kd --data digits
+
+# a language model, its understudy and what they write, from nothing: under ten minutes on two cores
+lm-demo: $(VENV)/ready
+	$(BIN)/python examples/lm_demo.py
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest -n 2
