@@ -8,7 +8,7 @@ import yaml
 
 from understudy.report import words
 from understudy.report.findings import Findings
-from understudy.report.html import paper_url
+from understudy.report.page import paper_url
 
 PIPELINES = {
     "classify": {"image": "image-classification", "text": "text-classification", "table": "tabular-classification"},

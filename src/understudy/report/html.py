@@ -8,12 +8,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from torch import Tensor
 
 from understudy.core.files import write_atomically
 from understudy.report import pictures, words
 from understudy.report.findings import CLASSES, Findings, confusion, distance, probabilities
+from understudy.report.page import Figure, Frame, duration, render_page
 
 DIFFERING = 12
 
@@ -43,35 +43,30 @@ def write_report(f: Findings, path: str | os.PathLike[str]) -> Path:
 
 def render(f: Findings) -> str:
     """The page as text: no scripts, nothing fetched, every word from outside escaped."""
-    page = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     left = "smaller" if pictures.sized(f) else "faster"
-    figures = [
+    figures: list[Figure] = [
         ("The frontier", f"Up is better, left is {left}; a bigger dot is slower.", pictures.frontier(f)),
         ("Learning", "Each term of the loss, and the score on the validation rows.", pictures.curves(f)),
         ("Agreement by class", "How often the student decides as the teacher does" + _least(f), pictures.by_class(f)),
         ("Calibration", "On the dotted line a model is right as often as it is sure; below, less.", pictures.calibration(f)),
         ("Predicted and true", "On the dotted line a prediction is exact.", pictures.scatter(f)),
     ]
-    return page.get_template("report.html.j2").render(
-        f=f,
-        words=words,
-        headline=words.headline(f),
-        gain=words.gain(f),
-        tiles=_tiles(f),
-        models=[m for m in (f.teacher, f.student, f.alone) if m],
-        names=list(dict.fromkeys(k for m in (f.teacher, f.student) for k in m.metrics if k != f.metric)),
-        paper=paper_url(f.method.paper),
-        figures=[figure for figure in figures if figure[2]],
-        differing=differing(f),
-        parted=parted(f),
-        duration=_duration(f.seconds),
-    )
+    about = [("data", f.data.name), *((f"{split} rows", f"{n:,}") for split, n in f.data.splits.items())]
+    about += [("classes", str(len(f.data.classes)))] if f.data.classes else []
+    about += [("task", f.task), ("trained for", duration(f.seconds))]
+    if f.onnx_difference is not None:
+        about.append(("ONNX against PyTorch", f"at most {f.onnx_difference:.0e} apart"))
+    frame = Frame(f.title, words.headline(f), _tiles(f), figures, f.method, f.command, [*about, *f.environment.items()])
+    own = {
+        "f": f,
+        "words": words,
+        "gain": words.gain(f),
+        "models": [m for m in (f.teacher, f.student, f.alone) if m],
+        "names": list(dict.fromkeys(k for m in (f.teacher, f.student) for k in m.metrics if k != f.metric)),
+        "differing": differing(f),
+        "parted": parted(f),
+    }
+    return render_page("report.html.j2", frame, own)
 
 
 def differing(f: Findings, most: int = DIFFERING) -> list[Differing]:
@@ -91,13 +86,6 @@ def parted(f: Findings, most: int = 5) -> list[tuple[str, str, int]]:
     counts = confusion(f.task, f.teacher_out, f.student_out).fill_diagonal_(0)
     top = counts.flatten().topk(min(most, counts.numel()))
     return [(_name(f, int(i) // len(counts)), _name(f, int(i) % len(counts)), int(n)) for n, i in zip(*top, strict=True) if n > 0]
-
-
-def paper_url(paper: str) -> str | None:
-    """The address of 'arXiv:...' or 'doi:...'; None of anything else, which is shown and not linked."""
-    kind, _, number = paper.partition(":")
-    site = {"arxiv": "https://arxiv.org/abs/", "doi": "https://doi.org/"}.get(kind.lower())
-    return site + number if site and number else None
 
 
 def _tiles(f: Findings) -> list[tuple[str, str]]:
@@ -155,7 +143,3 @@ def _answer(f: Findings, who: str, out: Tensor, i: int) -> Answer:
 
 def _name(f: Findings, c: int) -> str:
     return f.data.classes[c] if c < len(f.data.classes) else str(c)
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
