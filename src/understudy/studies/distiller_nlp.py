@@ -32,7 +32,7 @@ class Pipelines(Study):
 
     card = Claim(
         "Distiller: A Systematic Study of Model Distillation Methods in Natural Language Processing", "arXiv:2109.11105", 2021,
-        "What is done with states matters most, MI-alpha does best, augmentation helps, and other tasks foretell a good pipeline.",
+        "What is done with states matters most, MI-alpha does best, augmentation helps, and other tasks foretell good pipelines.",
         slug="distiller-nlp", worlds=("phrases",), seeds=2,
     )  # fmt: skip
 

@@ -39,7 +39,8 @@ class Paradox(Study):
 
     card = Claim(
         "On the Generalization vs Fidelity Paradox in Knowledge Distillation", "arXiv:2505.15442", 2025,
-        "Smaller students gain more, and within a size gain goes neither with the teacher's accuracy nor with agreement with it.",
+        "Smaller students gain more, and within a size the gain goes neither with the teacher's accuracy nor with agreement "
+        "with it.",
         slug="kd-fidelity-paradox", worlds=("digits",),
     )  # fmt: skip
 
