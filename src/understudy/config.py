@@ -23,6 +23,9 @@ class Training:
 
     epochs: int = span(30, 1, 10**6)  # passes over the training rows
     batch: int = span(32, 1, 10**6)  # rows a process and step
+    accumulate: int = span(
+        1, 1, 10**4
+    )  # parts that a batch is learned from, one behind the other: memory for a part, an update for all
     optimiser: str = choice("sgd", "adam", "adamw")
     lr: float = span(0.05, 0, 100)  # falls to 0 along a cosine
     momentum: float = span(0.9, 0, 1)  # of sgd
@@ -44,10 +47,37 @@ class Rows:
     address: str = "digits"  # digits, folder:..., csv:..., parquet:..., jsonl:..., npz:..., idx:..., hf:...
     target: str = ""  # the column to predict, where there are columns
     text: str = ""  # the column with the text, where there is one
-    task: str = choice("", "classify", "multilabel", "regress")  # '' = seen from the target
+    task: str = choice("", "classify", "multilabel", "regress", "lm")  # '' = seen from the target
     valid: float = span(0.15, 0.01, 0.5)  # share kept for choosing, where no split is given
     test: float = span(0.2, 0.01, 0.9)  # share kept for the score, where no split is given
     limit: int = span(0, 0, 10**9)  # training rows used; 0 = all
+
+
+@dataclass(frozen=True)
+class Language:
+    """What only language models are asked (data.task = "lm")."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    signal: str = "online"  # where the teacher's word comes from: online, on-policy (the student writes, the teacher judges) or store:<folder>
+    length: int = span(512, 2, 2**20)  # tokens of a row at most
+    pack: bool = True  # several texts in a row, which don't see one another
+    more: int = span(64, 1, 2**16)  # tokens written after a prompt
+    warmth: float = span(1.0, 1e-2, 100)  # the temperature they are written at
+
+
+# what suits language models where nothing else is said
+SPOKEN: dict[str, Any] = {
+    "epochs": 1,
+    "batch": 8,
+    "optimiser": "adamw",
+    "lr": 5e-4,
+    "weight_decay": 0.01,
+    "clip": 1.0,
+    "judgements": 5,
+    "checkpoints": 5,
+}
+SPOKEN_METHOD: dict[str, Any] = {"name": "kd", "t": 1.0, "a": 0.5}
 
 
 @dataclass(frozen=True)
@@ -62,6 +92,7 @@ class Config:
     method: dict[str, Any] = field(default_factory=lambda: {"name": "kd"})
     training: Training = field(default_factory=Training)
     teacher_training: Training = field(default_factory=Training)
+    lm: Language = field(default_factory=Language)
     alone: bool = True  # also train the student without the teacher, to see what the teacher was worth
     folder: str = "runs"
 
@@ -69,6 +100,14 @@ class Config:
         check(self.training, "training")
         check(self.teacher_training, "teacher_training")
         check(self.data, "data")
+        check(self.lm, "lm")
+        known = self.lm.signal in ("online", "on-policy") or (self.lm.signal.startswith("store:") and len(self.lm.signal) > 6)
+        if not known:
+            raise refuse(
+                "lm.signal", self.lm.signal, "online, on-policy or store:<folder>", "`understudy label` writes such a folder"
+            )
+        if self.lm != Language() and self.data.task != "lm":
+            raise refuse("lm", dataclasses.asdict(self.lm), "left as it is: the task isn't lm", "give --task lm")
         object.__setattr__(self, "method", registry.build(self.method).config())
 
     def to_dict(self) -> dict[str, Any]:
@@ -103,6 +142,9 @@ def build(given: dict[str, Any]) -> Config:
     for key, inner in (("data", "address"), ("method", "name")):
         if isinstance(given.get(key), str):
             given[key] = {inner: given[key]}
+    if isinstance(given.get("data"), dict) and given["data"].get("task") == "lm":
+        given["training"] = SPOKEN | dict(given.get("training", {}))
+        given.setdefault("method", SPOKEN_METHOD)
     try:
         return TypeAdapter(Config).validate_json(
             json.dumps(given)
@@ -112,7 +154,9 @@ def build(given: dict[str, Any]) -> Config:
         where = ".".join(map(str, first["loc"]))
         if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             owner = (
-                {"training": Training, "teacher_training": Training, "data": Rows}.get(str(first["loc"][0]), Config)
+                {"training": Training, "teacher_training": Training, "data": Rows, "lm": Language}.get(
+                    str(first["loc"][0]), Config
+                )
                 if len(first["loc"]) > 1
                 else Config
             )

@@ -309,6 +309,12 @@ def plan(config: Config, *, teacher: Any = None, student: Any = None, data: Any 
     teacher: a network, or a scikit-learn model; student: a network, or a function that makes one; data: as `understudy.data.load` gives.
     Raises `Refused` on whatever can't be used.
     """
+    if config.data.task == "lm":
+        from understudy.lm import plan as spoken
+
+        if given := [k for k, v in (("teacher", teacher), ("student", student), ("data", data)) if v is not None]:
+            raise refuse(given[0], "an object", "an address, for task=lm", "save it in the hub's format: hf:<folder>")
+        return spoken(config, folder=folder)
     from understudy import data as sources
 
     rows = config.data
@@ -330,7 +336,7 @@ def plan(config: Config, *, teacher: Any = None, student: Any = None, data: Any 
     place, training = devices.accelerator(), config.training
     splits = Splits(data, encoders)
     world = Rows(seed=training.seed, rank=place.process_index, ranks=place.num_processes, task=data.task, views=views, data=splits,
-                 new_student=new_student, batch=training.batch, scale=data.y_std if data.task == "regress" else 1.0,
+                 new_student=new_student, batch=training.batch, parts=training.accumulate, scale=data.y_std if data.task == "regress" else 1.0,
                  given_teacher=taught.net if isinstance(teacher, nn.Module) else taught.net.eval())  # fmt: skip
     world.steps = training.epochs * world.epoch
     world.player = player(training, world.steps)
@@ -449,12 +455,14 @@ def _ask_the_doctor(job: Job) -> None:
 
 
 def distill(teacher: Any = "digits", student: Any = "tiny-cnn", data: Any = "digits", method: str | Method | dict[str, Any] = "kd", *,
-            epochs: int | None = None, seed: int | None = None, training: Training | None = None, alone: bool = True,
-            folder: str = "runs", quiet: bool = False, check: bool = True) -> Job:  # fmt: skip
+            epochs: int | None = None, seed: int | None = None, training: Training | None = None, alone: bool = True, task: str = "",
+            signal: str = "online", lm: dict[str, Any] | None = None, limit: int = 0, folder: str = "runs", quiet: bool = False, check: bool = True) -> Job:  # fmt: skip
     """Teach `student` what `teacher` knows, on `data`, by `method`; everything is written under `folder`.
 
     teacher: an address (see docs/addresses), a network or a scikit-learn model. student: an address, a network or a function that
     makes one. data: an address, or what `understudy.data.load` gave. method: a name, a configured method, or its dictionary.
+    task: 'lm' for language models, whose signal is 'online', 'on-policy' or 'store:<folder>' and whose other settings (`config.Language`) are
+    in lm; else seen from the data. limit: rows, or documents, at most.
     quiet: no progress bars. check: ask the doctor first; what it calls an error is refused, its warnings are warned of.
     Returns the finished run: `.student`, `.report()`, `.export("student.onnx")`, `.findings`. Raises `Refused` on bad input.
     """
@@ -463,11 +471,12 @@ def distill(teacher: Any = "digits", student: Any = "tiny-cnn", data: Any = "dig
     if not isinstance(method, (Method, str, dict)):
         raise refuse("method", method, "a name, a configured method, or its dictionary")
     changed = {k: v for k, v in (("epochs", epochs), ("seed", seed)) if v is not None}
-    settings = dataclasses.replace(training or Training(), **changed)
+    usual = Training(**configuration.SPOKEN) if task == "lm" else Training()
+    settings = dataclasses.replace(training or usual, **changed)
     word = lambda value: value if isinstance(value, str) else f"<{type(value).__name__}>"
     chosen = method.config() if isinstance(method, Method) else {"name": method} if isinstance(method, str) else method
-    config = Config(teacher=word(teacher), student=word(student), data=configuration.Rows(address=word(data)), method=chosen,
-                    training=settings, alone=alone, folder=folder)  # fmt: skip
+    config = Config(teacher=word(teacher), student=word(student), data=configuration.Rows(address=word(data), task=task, limit=limit), method=chosen,
+                    training=settings, lm=configuration.Language(**{"signal": signal} | (lm or {})), alone=alone, folder=folder)  # fmt: skip
     objects = {k: v for k, v in (("teacher", teacher), ("student", student), ("data", data)) if not isinstance(v, str)}
     job = plan(config, **objects)
     if check:

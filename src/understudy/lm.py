@@ -31,6 +31,7 @@ from understudy.publish import _curves, _version, equation
 from understudy.report.spoken import Continuation, Heard, Said, Spoken, Word
 from understudy.worlds.texts import Texts
 
+NOBODY = "none"  # a teacher's address where there is none: --method alone
 SHOWN = 4  # texts in the report
 ROWS = 8  # rows judged at a time
 
@@ -64,17 +65,19 @@ class LMJob(Job):
 
 def plan(config: Config, *, folder: Path | None = None) -> LMJob:
     """Load both models and all text, and train nothing. Raises `Refused` on whatever can't be used, before the first batch."""
-    if config.alone and config.lm.signal == "on-policy" and config.training.epochs < 1:
-        raise AssertionError
-    with stream(config.training.seed, "teacher"):
-        teacher = language.load(config.teacher)
-    with stream(config.training.seed, config.student):
-        student = language.load(config.student, teacher=teacher)
-    if not teacher.trained:
-        raise refuse(
-            "teacher", config.teacher, "a language model with weights", "train it first: understudy distill --method alone"
-        )
     method, signal = registry.build(config.method), config.lm.signal
+    taught = None
+    if "teacher" in method.card.tags or config.teacher != NOBODY:
+        with stream(config.training.seed, "teacher"):
+            taught = language.load(config.teacher)
+        if not taught.trained:
+            raise refuse(
+                "teacher", config.teacher, "a language model with weights", f"train it first: --teacher {NOBODY} --method alone"
+            )
+    with stream(config.training.seed, config.student):
+        student = language.load(config.student, teacher=taught)
+    teacher = taught or student
+    _fit_together(method, signal, student, teacher)
     readers = {"student": student.reader, "teacher": teacher.reader}
     _fit_together(method, signal, student, teacher)
     rows = config.data
@@ -82,8 +85,9 @@ def plan(config: Config, *, folder: Path | None = None) -> LMJob:
         rows.address, student.reader.tokenizer, valid=rows.valid, test=rows.test, seed=config.training.seed, limit=rows.limit
     )
     chats.prepare(data, readers, config.lm.length, config.lm.pack, signal == "on-policy" or _writes(method), config.training.seed)
-    given: nn.Module = teacher.net.eval().requires_grad_(False)
-    teacher.net.shared = not sharding.wanted()
+    given: nn.Module | None = None if taught is None else taught.net.eval().requires_grad_(False)
+    if taught is not None:
+        taught.net.shared = not sharding.wanted()
     if signal.startswith("store:"):
         given = _stored(signal.removeprefix("store:"), teacher)
     place, training = devices.accelerator(), config.training
@@ -166,23 +170,23 @@ def found(job: LMJob, made: dict[str, nn.Module], seconds: float) -> Spoken:
     assert isinstance(world, Texts)
     test = world.data.test
     teacher = language_teacher(job)
-    nets = {"teacher": teacher, **made, "before": job.begun}
+    nets = ({} if teacher is None else {"teacher": teacher}) | made | {"before": job.begun}
     names = {"teacher": c.teacher, "student": c.student, "alone": f"{c.student}, text only", "before": f"{c.student}, untrained"}
     heard = {name: _heard(names[name], name, net, test) for name, net in nets.items()}
-    agreement, apart = compare(teacher, made["student"], test)
+    agreement, apart = (None, None) if teacher is None else compare(teacher, made["student"], test)
     return Spoken(
-        title=f"{job.data.name}: {c.student} learns from {c.teacher} by {job.method.name}",
+        title=f"{job.data.name}: {c.student} learns " + (f"from {c.teacher} by {job.method.name}" if teacher is not None else "from the text alone"),
         method=job.method.name, equation=equation(job.method), paper=job.method.card.paper, config=job.method.config(), signal=c.lm.signal,
         data=job.data.name, rows={k: rows_in(job.data.parts[k].x) for k in ("train", "valid", "test")},
         tokens={k: int((job.data.parts[k].y >= 0).sum()) for k in ("train", "valid", "test")}, cut=job.data.cut,
-        heard=heard, agreement=agreement, divergence=apart, samples=continuations(job, nets), words=words(job, teacher, made["student"], test),
+        heard=heard, agreement=agreement, divergence=apart, samples=continuations(job, nets), words=[] if teacher is None else words(job, teacher, made["student"], test),
         frequency=by_frequency(job, nets, test), history=_curves(history(job.folder)), seconds=seconds, command=command(job),
         environment={"understudy": _version(), "torch": torch.__version__},
     )  # fmt: skip
 
 
-def language_teacher(job: LMJob) -> nn.Module:
-    """The model behind what was stored, or the teacher itself."""
+def language_teacher(job: LMJob) -> nn.Module | None:
+    """The model behind what was stored, or the teacher itself, or None where there is none."""
     given: Any = job.world.given_teacher
     return getattr(given, "model", None) or given
 

@@ -27,7 +27,10 @@ def doctor(job: Job, *, rows: int = 256) -> list[Finding]:
     """Look a planned job over (`understudy.plan(config)`) without training or changing anything; rows: validation rows used.
 
     A teacher that the job will train first is judged by its shape alone. The test split's labels are never read.
+    A language model's job was looked over when it was planned.
     """
+    if job.world.task == "lm":
+        return []
     return examine(job.world, job.method, job.data, trained=job.teacher_trained, rows=rows)
 
 

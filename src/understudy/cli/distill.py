@@ -61,6 +61,8 @@ def finish(job: Job) -> Answer:
 
     from understudy.report.terminal import FILES, summary
 
+    if job.world.task == "lm":
+        from understudy.report.spoken import summary  # type: ignore[assignment]
     files = {name: str(job.folder / name) for name in FILES if (job.folder / name).exists()}
     return Answer(
         {"run": str(job.folder), "files": files, "findings": json.loads(job.findings.to_json())},

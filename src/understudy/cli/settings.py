@@ -24,7 +24,10 @@ Data = Annotated[
 Target = Annotated[str | None, Option(help="The column to predict.", rich_help_panel=ROWS)]
 Text = Annotated[str | None, Option(help="The column with the text.", rich_help_panel=ROWS)]
 Task = Annotated[
-    str | None, Option(help="classify, multilabel or regress; seen from the target when left out.", rich_help_panel=ROWS)
+    str | None,
+    Option(
+        help="classify, multilabel or regress, seen from the target when left out; lm for language models.", rich_help_panel=ROWS
+    ),
 ]
 Limit = Annotated[int | None, Option(help="Use at most so many rows.", rich_help_panel=ROWS)]
 Sets = Annotated[list[str] | None, Option("--set", metavar="NAME=VALUE", rich_help_panel=WHAT,
@@ -70,6 +73,14 @@ def configuration(
     text: Text = None,
     task: Task = None,
     limit: Limit = None,
+    signal: Annotated[
+        str | None,
+        Option(
+            help="Language models: online, on-policy (the student writes, the teacher judges) or store:<folder>.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    length: Annotated[int | None, Option(help="Language models: tokens of a row at most.", rich_help_panel=ROWS)] = None,
     folder: Annotated[str | None, Option(help="Where runs are kept.", rich_help_panel=WHERE)] = None,
     file: File = None,
 ) -> Config:
@@ -80,12 +91,15 @@ def configuration(
     for key, inner in (("data", "address"), ("method", "name")):
         if isinstance(given.get(key), str):
             given[key] = {inner: given[key]}
+    lm = (task or _table(given, "data").get("task")) == "lm"
+    if lm and not method and not _table(given, "method"):
+        given["method"] = dict(config.SPOKEN_METHOD)
     name = method or _table(given, "method").get("name", "kd")
     if method and _table(given, "method").get("name") != method:
         given["method"] = {}  # another method's fields are not this one's
     options = {"teacher": teacher, "student": student, "method.name": name, "data.address": data, "data.target": target, "data.text": text,
                "data.task": task, "data.limit": limit, "training.epochs": epochs, "training.batch": batch, "training.lr": lr,
-               "training.seed": seed, "alone": alone, "folder": folder}  # fmt: skip
+               "training.seed": seed, "alone": alone, "folder": folder, "lm.signal": signal, "lm.length": length}  # fmt: skip
     for path, value in options.items():
         if value is not None:
             _put(given, path, value)
@@ -103,7 +117,12 @@ def setting(text: str, method: str) -> tuple[str, Any]:
     if not sign or not path:
         raise refuse("--set", text, "NAME=VALUE", "for instance --set t=4")
     head, dot, name = path.partition(".")
-    tables: dict[str, Any] = {"training": config.Training, "teacher_training": config.Training, "data": config.Rows}
+    tables: dict[str, Any] = {
+        "training": config.Training,
+        "teacher_training": config.Training,
+        "data": config.Rows,
+        "lm": config.Language,
+    }
     if dot and head in tables:
         return path, typed(value, get_type_hints(tables[head]).get(name, str), path)
     if dot and head != "method":

@@ -23,6 +23,7 @@ TAGS = {
     "curriculum": "hands out the tasks that the student learns on",
     "rewrites": "its teacher writes new rows",
     "data": "what it makes is a data set",
+    "vocabularies": "its teacher may have other words than the student",
     "search": "trains many networks in one, and hands over one within its size limit",
 }
 

@@ -76,7 +76,8 @@ class Reader:
             made = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
             ids += made["input_ids"]
             learn += [said] * len(made["input_ids"])
-            ends += [at + b for _, b in made["offset_mapping"]]
+            starts = [a for a, _ in made["offset_mapping"][1:]] + [len(text)]
+            ends += [at + b if b <= after else -1 for (_, b), after in zip(made["offset_mapping"], starts, strict=True)]
             at += len(text)
         if end is not None and document.segments[-1][1] and (not ids or ids[-1] != end):
             ids, learn, ends = [*ids, int(end)], [*learn, True], [*ends, at + 1]
@@ -85,7 +86,8 @@ class Reader:
 
 @dataclass(frozen=True)
 class Encoded:
-    """ids of a document; learn: is this token to be said; ends: where in the text it ends; prompt: tokens before the last answer."""
+    """ids of a document; learn: is this token to be said; ends: where in the text it ends, -1 inside of a character; prompt: tokens before the last
+    answer."""
 
     ids: list[int]
     learn: list[bool]
@@ -424,7 +426,11 @@ def _seq2seq(said: Said, reader: Reader, length: int, cut: list[int]) -> Rows:
 
 
 def _views(said: Said, student: Reader, teacher: Reader, length: int, seed: int, cut: list[int]) -> tuple[Views, Tensor]:
-    """Each model's own view, asked where both have come as far: after the same characters, or, where the words are the same, the same answer's words."""
+    """Each model's own view, asked where both have come as far: after the same characters, or, where the words are the same, the same answer's words.
+
+    Of two vocabularies also `span` [R, L]: which stretch of text between two such places the next token belongs to (-1: none that both have), and
+    each one's `next` token.
+    """
     kinds, alike = {student.kind, teacher.kind}, student.same(teacher)
     if "masked" in kinds or ("seq2seq" in kinds and not alike):
         raise refuse(
@@ -435,20 +441,30 @@ def _views(said: Said, student: Reader, teacher: Reader, length: int, seed: int,
         )
     its = [(d, teacher.encode(d)) for d, _ in said]
     x, y = _view(said, student, length, False, seed, cut)
-    u, _ = _view(its, teacher, 2 * length, False, seed, [])
+    u, v = _view(its, teacher, 2 * length, False, seed, [])
     asked, heard = torch.zeros_like(x["asked"]), torch.zeros_like(u["asked"])
+    spans, its_spans = torch.full_like(y, -1), torch.full_like(v, -1)
     for i, ((_, e), (_, o)) in enumerate(zip(said, its, strict=True)):
         pairs = _answers(e, student, o, teacher) if alike else _ends(e, o)
-        for a, b in pairs:
+        for k, (a, b) in enumerate(pairs):
             if a < asked.shape[1] and b < heard.shape[1] and y[i, a] >= 0:
                 asked[i, a] = heard[i, b] = True
-    return Views(student=x | {"asked": asked}, teacher=u | {"asked": heard}), y
+            if (
+                k + 1 < len(pairs)
+                and bool((y[i, a : pairs[k + 1][0]] >= 0).all())
+                and pairs[k + 1][0] <= y.shape[1]
+                and pairs[k + 1][1] <= v.shape[1]
+            ):
+                spans[i, a : pairs[k + 1][0]] = its_spans[i, b : pairs[k + 1][1]] = k
+    own = {} if alike else {"span": spans, "next": y}
+    other = {} if alike else {"span": its_spans, "next": v}
+    return Views(student=x | {"asked": asked} | own, teacher=u | {"asked": heard} | other), y
 
 
 def _ends(e: Encoded, o: Encoded) -> list[tuple[int, int]]:
-    """Places after which both have read the same characters, but for the last, which predicts nothing."""
-    mine, its = ({at: i for i, at in enumerate(z.ends[:-1])} for z in (e, o))
-    return [(mine[at], its[at]) for at in sorted(mine.keys() & its.keys())]
+    """Places after which both have read the same characters."""
+    mine, its = ({at: i for i, at in enumerate(z.ends)} for z in (e, o))
+    return [(mine[at], its[at]) for at in sorted(mine.keys() & its.keys()) if at >= 0]
 
 
 def _answers(e: Encoded, student: Reader, o: Encoded, teacher: Reader) -> list[tuple[int, int]]:

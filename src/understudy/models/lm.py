@@ -14,6 +14,7 @@ from understudy.core.errors import refuse
 from understudy.parts.lazy import Head, Lazy, wide
 
 KINDS = ("causal", "masked", "seq2seq")
+ASIDE = ("asked", "span", "next")  # what a method is told of a text, and no model reads
 Adjust = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -54,7 +55,7 @@ class LM(nn.Module):
         return self.inner.get_output_embeddings()  # type: ignore[operator]
 
     def forward(self, x: dict[str, Tensor]) -> Lazy:
-        seen = {k: v for k, v in x.items() if k != "asked"}
+        seen = {k: v for k, v in x.items() if k not in ASIDE}
         kept: list[tuple[Tensor, Tensor, Tensor | None]] = []
 
         def take(head: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

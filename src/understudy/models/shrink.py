@@ -28,7 +28,7 @@ def shrink(net: nn.Module, fraction: float) -> nn.Module:
     Raises `Refused`, by name, for any other module.
     """
     if isinstance(net, HF):
-        return HF(_transformer(net.inner, fraction), *net.sees)
+        return HF(transformer(net.inner, fraction), *net.sees)
     if type(net) in OWN:
         was = cast(dict[str, Any], net.config)
         config = was | {"width": max(1, round(was["width"] * fraction))}
@@ -135,7 +135,8 @@ def _heads(width: int, heads: int, fraction: float) -> tuple[int, int]:
     return width, heads
 
 
-def _transformer(inner: nn.Module, fraction: float) -> nn.Module:
+def transformer(inner: nn.Module, fraction: float) -> nn.Module:
+    """A Transformers model of `fraction` of the width, heads and layers, with the leading weights of the layers that stay."""
     config: Any = copy.deepcopy(inner.config)
     told = config.to_dict()
     names = set(told) | set(getattr(config, "attribute_map", {}))

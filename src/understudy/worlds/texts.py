@@ -150,7 +150,7 @@ def _windows(tokens: Tensor, length: int, prompt: int) -> Part:
 @functools.cache
 def tokenised(size: int, words: int, path: Path | None = None) -> tuple[dict[str, Tensor], Any]:
     """So many bytes of text in three splits of whole files (8 : 1 : 1), as tokens one behind the other, and their tokenizer."""
-    texts = library(size) if path is None else _read(path)
+    texts = library(size) if path is None else read(path)
     cuts = [len(texts) * 8 // 10, len(texts) * 9 // 10]
     parts = {"train": texts[: cuts[0]], "valid": texts[cuts[0] : cuts[1]], "test": texts[cuts[1] :]}
     tokenizer = train_tokenizer(parts["train"], words)
@@ -159,7 +159,8 @@ def tokenised(size: int, words: int, path: Path | None = None) -> tuple[dict[str
     }, tokenizer
 
 
-def _read(path: Path) -> list[str]:
+def read(path: Path) -> list[str]:
+    """The texts of a file or folder; a single long one in stretches of its paragraphs. Raises `Refused` where there is too little."""
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix in (".txt", ".py", ".md"))
     texts = [f.read_text("utf-8", errors="replace") for f in files]
     if len(texts) < 10:  # one long text: its paragraphs, ten in a row that stay together
