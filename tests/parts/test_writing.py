@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from understudy.core.seeds import stream
 from understudy.parts.lazy import Head, Lazy
-from understudy.parts.writing import Beside, Corrected, log_mixture, rewritten, said, to_go
+from understudy.parts.writing import Beside, Corrected, log_mixture, neighbours, rewritten, said, to_go
 
 
 @pytest.fixture(autouse=True)
@@ -110,3 +110,11 @@ def test_rewriting_at_the_last_place_writes_nothing_more() -> None:
     tokens = torch.tensor([[0, 1, 2, 0]])
     got = rewritten(Pen(torch.eye(3)), prompt([0, 1]), tokens, torch.tensor([3]), torch.tensor([2]))
     assert got.tolist() == [[0, 1, 2, 2]]
+
+
+def test_neighbours_are_within_a_row_and_a_span() -> None:
+    """Places 0-4 are in the first row, in spans of two from column 1: (0 1) (2 3) 4; 5-7 in the second, with a gap: (5) (7 is column 3)."""
+    wrote = torch.tensor([[0, 1, 1, 1, 1, 1], [1, 1, 0, 1, 0, 0]]).bool()
+    i, j = neighbours(wrote, 2)
+    assert i.tolist() == [0, 2, 5] and j.tolist() == [1, 3, 6]
+    assert [x.tolist() for x in neighbours(wrote, 100)] == [[0, 1, 2, 3, 5], [1, 2, 3, 4, 6]]

@@ -42,6 +42,15 @@ def _after(x: Tensor) -> Tensor:
     return F.pad(x[:, 1:], (0, 1)).flip((-1,)).cumsum(-1).flip((-1,))
 
 
+def neighbours(wrote: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """Which of the T written places follow one another within a span of so many, spans counted from each row's first; bool [N, L] -> [M], [M]"""
+    row, at = wrote.nonzero(as_tuple=True)
+    span = (at - wrote.long().argmax(1)[row]) // length
+    pair = (row[1:] == row[:-1]) & (at[1:] == at[:-1] + 1) & (span[1:] == span[:-1])
+    first = pair.nonzero().squeeze(1)
+    return first, first + 1
+
+
 class Beside(nn.Module):
     """Two models at one pen: each word is drawn from (1 - share) writer's + share other's probabilities of it."""
 
