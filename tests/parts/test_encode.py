@@ -105,7 +105,8 @@ def test_chunks_and_places_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     key = torch.randint(2**62, (9,))
     for f in (lambda a, k: sampled(a, 6, k), lambda a, k: hybrid(a, 6, k), lambda a, _: top(a, 6)):
         whole = f(answer, key)
-        monkeypatch.setattr(encode, "BUDGET", 2 * 32 * 25)
+        monkeypatch.setattr(encode, "BUDGET", 4 * 4 * 25)
+        monkeypatch.setattr(encode, "CACHED", 2 * 4 * 25)
         assert all(torch.allclose(a, b) for a, b in zip(_tensors(whole), _tensors(f(answer, key)), strict=True))
         alone = f(answer.each(lambda h: h[4:5]), key[4:5])
         assert all(torch.allclose(a, b) for a, b in zip(_tensors(whole.split([4, 1, 4])[1]), _tensors(alone), strict=True))

@@ -23,7 +23,8 @@ from torch import Tensor
 from understudy.core.errors import refuse
 from understudy.parts.lazy import Lazy, Samples, TopK
 
-BUDGET = 2**27  # bytes that a chunk of places takes
+BUDGET = 2**26  # bytes of logits that are made at a time
+CACHED = 2**21  # of them, what is worked on at a time by a processor, whose cache holds that
 LOT = 4  # units that a drawn word of a hybrid's tail counts; likely words are counted in single ones
 FINEST = 2**12  # most steps of a hybrid: what is left beyond weighs less than a 4096th
 
@@ -84,9 +85,9 @@ def sampled(answer: Lazy, n: int, key: Tensor, t: float = 1.0) -> Words:
     """n draws at every place that is asked for, [T, V] -> Words. key [T]: numbers that chance hangs on, see `chance`."""
     found = []
     for rows, logp in _chunks(answer, t):
-        p = logp.exp().double()
-        ids, counts = _runs(steps(p, p.new_full((len(p),), n, dtype=torch.long), chance(key[rows], 0)))
-        found.append(Words.of(ids, counts, _entropy(logp)))
+        p = logp.exp()
+        ids, counts = _runs(steps(p, torch.full_like(key[rows], n), chance(key[rows], 0)))
+        found.append(Words.of(ids, counts, _entropy(p, logp)))
     return Words.joined(found) if found else _nothing(answer)
 
 
@@ -94,19 +95,19 @@ def hybrid(answer: Lazy, m: int, key: Tensor, t: float = 1.0) -> Words:
     """At most m words a place (one more, now and then), the likely ones to a LOT-th of a step, the others drawn."""
     found = []
     for rows, logp in _chunks(answer, t):
-        p = logp.exp().double()
-        p /= p.sum(1, keepdim=True)
+        p = logp.exp()
         likely, ids = p.topk(min(m, p.shape[1]), dim=1)
+        likely = likely.double() / p.sum(1, keepdim=True, dtype=torch.float64)
         n = _resolution(likely, m)
         is_head = likely * n[:, None] >= 1
         heads = (likely * is_head).sum(1)
         tail = n - heads * n  # steps that are left for the words drawn
         lots = (tail + chance(key[rows], 0)).floor().long().clamp_(min=0)
         units = _even(likely * is_head, LOT * (n - lots), chance(key[rows], 1))
-        rest = p.scatter(1, ids, torch.where(is_head, 0.0, likely))
+        rest = p.scatter(1, ids, torch.where(is_head, 0.0, p.gather(1, ids)))
         drawn, counts = _runs(steps(rest, torch.where(rest.sum(1) > 0, lots, 0), chance(key[rows], 2)))
         ids = torch.cat([ids.masked_fill(units == 0, -1), drawn], 1)
-        found.append(Words.of(ids, torch.cat([units, LOT * counts], 1), _entropy(logp)))
+        found.append(Words.of(ids, torch.cat([units, LOT * counts], 1), _entropy(p, logp)))
     return Words.joined(found) if found else _nothing(answer)
 
 
@@ -136,7 +137,7 @@ def chance(key: Tensor, which: int) -> Tensor:
 
 def steps(p: Tensor, n: Tensor, u: Tensor) -> Tensor:
     """Words at n even steps through the cumulative sum of p, the first at u of a step; [T, V], [T], [T] -> ids [T, max n], -1 behind."""
-    until = p.cumsum(1)
+    until = p.cumsum(1, dtype=torch.float64)
     whole = until[:, -1:]
     i = torch.arange(int(n.max()) if len(n) else 0, device=p.device)
     at = (i + u[:, None]) / n.clamp(min=1)[:, None] * whole
@@ -178,17 +179,18 @@ def _chunks(answer: Lazy, t: float) -> Iterator[tuple[slice, Tensor]]:
     if not t > 0:
         raise refuse("t", t, "a number above 0")
     answer = answer.detach().rows()
-    some = max(1, BUDGET // (32 * answer.size))  # logits, probabilities, their sums, and copies on the way
-    for i in range(0, len(answer), some):
-        rows = slice(i, min(i + some, len(answer)))
+    many, few = (max(1, size // (4 * answer.size)) for size in (BUDGET, CACHED if answer.device.type == "cpu" else BUDGET))
+    for i in range(0, len(answer), many):
+        rows = slice(i, min(i + many, len(answer)))
         z = answer.heads[0].logits(rows, slice(0, answer.size))
         for head in answer.heads[1:]:
             z += head.logits(rows, slice(0, answer.size))
-        yield rows, (z if t == 1 else z.div_(t)).log_softmax(1)
+        for j, part in zip(range(i, rows.stop, few), torch.split(z, few), strict=True):
+            yield slice(j, j + len(part)), (part if t == 1 else part / t).log_softmax(1)
 
 
-def _entropy(logp: Tensor) -> Tensor:
-    return -(logp.exp() * logp.clamp(min=-1e4)).sum(1)
+def _entropy(p: Tensor, logp: Tensor) -> Tensor:
+    return -torch.where(p > 0, p * logp, 0.0).sum(1)
 
 
 def _nothing(answer: Lazy) -> Words:

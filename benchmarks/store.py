@@ -1,0 +1,333 @@
+"""What a stored teacher costs and is worth: bytes a token, gradient error and held-out loss of each encoding; seconds of a student's step.
+
+    python benchmarks/store.py frontier --words 8192 --out benchmarks/results/store.json
+    python benchmarks/store.py frontier --words 131072 --out benchmarks/results/store.json
+    python benchmarks/store.py step --out benchmarks/results/store.json
+    python benchmarks/store.py draw --out benchmarks/results/store.json
+
+Text is the source of Python's standard library behind a byte-pair tokenizer trained on it (which runs out of pairs at about 110,000 words). A
+teacher that has read for a while is asked about rows that it hasn't read, once an encoding, into a folder; students that begin with the same weights learn from
+each folder, one visit a row, and from the teacher itself. The sharp teacher is the same one, its logits multiplied until its mean entropy is
+one nat. Every line of the result is written as it is done; what is there already isn't done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import math
+import os
+import platform
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.update(TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
+
+import torch
+from torch import Tensor, nn
+
+from understudy.core.seeds import stream
+from understudy.data.code import library, train_tokenizer
+from understudy.models.lm import LM
+from understudy.parts.divergence import entropy, kl, nll
+from understudy.parts.lazy import Lazy
+from understudy.parts.schedule import cosine
+from understudy.teachers import Encoding, Recorded, label
+from understudy.worlds.texts import llama
+
+LENGTH = 64  # tokens of a row
+X = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of an experiment: rows a step and steps of the teacher, of the students, rows held out; (width, layers, heads) of both; words that the
+    teacher's own loss is taken over, 0 = all of them."""
+
+    reads: tuple[int, int]
+    steps: tuple[int, int]
+    held: int
+    teacher: tuple[int, int, int] = (64, 2, 4)
+    student: tuple[int, int, int] = (32, 1, 2)
+    some: int = 0
+
+
+NARROW, WIDE = Size((16, 1000), (8, 250), 128), Size((16, 1000), (4, 160), 32, some=4096)
+MANY = {"soft": [*(("samples", n) for n in (4, 12, 25, 50, 100)), *(("hybrid", m) for m in (8, 16, 32)), ("top-k", 8), ("top-k", 32), ("hidden", 0)],
+        "sharp": [*(("samples", n) for n in (12, 50, 200)), ("hybrid", 8), ("hybrid", 32), ("top-k", 32), ("hidden", 0)]}  # fmt: skip
+FEW = {"soft": [("samples", 50), ("samples", 12), ("hybrid", 32), ("top-k", 32), ("samples", 25)],
+       "sharp": [("samples", 50), ("samples", 12), ("hybrid", 8), ("top-k", 32)]}  # fmt: skip
+
+
+class Sharper(nn.Module):
+    """A teacher whose logits are multiplied."""
+
+    def __init__(self, inner: LM, factor: float) -> None:
+        super().__init__()
+        self.inner, self.size = inner, inner.size
+        self.register_buffer("factor", torch.tensor(factor))
+
+    def forward(self, x: X) -> Lazy:
+        return (float(self.factor) * self.inner(x)).detach()
+
+
+class Texts:
+    """Rows of the standard library: for the teacher to read, to be asked about, held out."""
+
+    def __init__(self, words: int, size: Size) -> None:
+        files = library()
+        cut = len(files) * 9 // 10
+        self.tokenizer = train_tokenizer(files[:cut], words)
+        self.words = len(self.tokenizer)
+        need = math.prod(size.reads)
+        train = self._rows(files[:cut], need + math.prod(size.steps))
+        self.read, self.ask, self.held = train[:need], train[need:], self._rows(files[cut:], size.held)
+
+    def _rows(self, files: list[str], rows: int) -> Tensor:
+        ids: list[int] = []
+        for text in files:
+            if len(ids) >= rows * (LENGTH + 1):
+                break
+            ids += [*self.tokenizer(text).input_ids, self.tokenizer.eos_token_id]
+        return torch.tensor(ids[: rows * (LENGTH + 1)]).view(rows, LENGTH + 1)
+
+
+def asked(rows: Tensor) -> X:
+    return {"input_ids": rows[:, :-1].contiguous(), "asked": torch.ones(len(rows), LENGTH, dtype=torch.bool)}
+
+
+def learn(net: LM, rows: Tensor, batch: int, lr: float, loss: Callable[[Lazy, Tensor], Tensor]) -> LM:
+    """One visit a row; loss of the answer and the rows it is about."""
+    parts = rows.split(batch)
+    opt, rate = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=0.01), cosine(len(parts), len(parts) // 10)
+    for step, part in enumerate(parts):
+        for group in opt.param_groups:
+            group["lr"] = lr * rate(step)
+        opt.zero_grad()
+        loss(net(asked(part)), part).backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        opt.step()
+    return net.eval()
+
+
+def hard(out: Lazy, rows: Tensor) -> Tensor:
+    return nll(out, rows[:, 1:])
+
+
+def over_some(rows: Tensor, words: int, some: int) -> Callable[[Lazy, Tensor], Tensor]:
+    """Sampled softmax (Jean et al. 2015): cross-entropy over the words of the batch and some others, drawn as often as they are read."""
+    often = torch.bincount(rows.flatten(), minlength=words).double() + 0.1
+    often = (often / often.sum()).float()
+
+    def loss(out: Lazy, part: Tensor) -> Tensor:
+        y, (head,) = part[:, 1:].flatten(), out.heads
+        words = torch.cat([y, torch.multinomial(often, some, replacement=True)]).unique()
+        logits = head.hidden.flatten(0, 1) @ head.weight[words].mT - (often[words] * some).log()
+        return nn.functional.cross_entropy(logits, torch.searchsorted(words, y))
+
+    return loss
+
+
+def judge(student: LM, teacher: nn.Module, rows: Tensor) -> dict[str, float]:
+    """On held-out rows, nats a token: of the text, and of the teacher's distribution (its entropy and how far the student is from it)."""
+    text, apart, own = [], [], []
+    with torch.no_grad():
+        for part in rows.split(4):
+            out, said = student(asked(part)), teacher(asked(part)).detach()
+            text.append(nll(out, part[:, 1:], each=True))
+            apart.append(kl(said, out, each=True))
+            own.append(entropy_of(said))
+    mean = [torch.cat(v).double().mean().item() for v in (text, apart, own)]
+    return {"text": round(mean[0], 5), "distribution": round(mean[1] + mean[2], 5), "apart": round(mean[1], 5)}
+
+
+def entropy_of(said: Lazy) -> Tensor:
+    rows = said.rows()
+    return torch.cat([entropy(rows.each(lambda h, i=i: h[i : i + 32]).dense()) for i in range(0, len(rows), 32)])
+
+
+def sharpened(teacher: LM, nats: float, rows: Tensor) -> Sharper:
+    """To that mean entropy on some rows."""
+    low, high = 0.0, 64.0
+    with torch.no_grad():
+        said = teacher(asked(rows))
+        for _ in range(14):
+            middle = (low + high) / 2
+            low, high = (middle, high) if entropy_of(middle * said).mean() > nats else (low, middle)
+    return Sharper(teacher, high)
+
+
+def gradient(student: LM, target: Any, rows: Tensor) -> Tensor:
+    student.zero_grad()
+    kl(target, student(asked(rows))).backward()
+    return torch.cat([p.grad.flatten() for p in student.parameters() if p.grad is not None])
+
+
+class Lines:
+    """Of a result file, each under its own key; written as they come."""
+
+    def __init__(self, out: Path | None) -> None:
+        self.out = out
+        self.all: dict[str, Any] = json.loads(out.read_text()) if out and out.exists() else {}
+
+    def once(self, table: str, key: dict[str, Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        rows = self.all.setdefault(table, {}).setdefault("rows", [])
+        for row in rows:
+            if key.items() <= row.items():
+                return row
+        rows.append(key | make())
+        print(json.dumps(rows[-1]), "load", round(os.getloadavg()[0], 1), flush=True)
+        self.save()
+        return rows[-1]
+
+    def save(self) -> None:
+        if self.out:
+            tables = ",\n".join(f" {json.dumps(k)}: {lines(v)}" for k, v in self.all.items())
+            self.out.write_text("{\n" + tables + "\n}\n")
+
+
+def lines(table: dict[str, Any]) -> str:
+    rest = "".join(f"  {json.dumps(k)}: {json.dumps(v)},\n" for k, v in table.items() if k != "rows")
+    return "{\n" + rest + '  "rows": [\n' + ",\n".join(f"   {json.dumps(r)}" for r in table.get("rows", [])) + "\n  ]\n }"
+
+
+def frontier(args: argparse.Namespace, out: Lines) -> None:
+    """One vocabulary: a soft and a sharp teacher, each in every encoding."""
+    size, chosen = (NARROW, MANY) if args.words <= 20_000 else (WIDE, FEW)
+    begun = time.process_time()
+    texts = Texts(args.words, size)
+    with stream(args.seed, "teacher"):
+        reading = over_some(texts.read, texts.words, size.some) if size.some else hard
+        trained = learn(llama(texts.words, size.teacher), texts.read, size.reads[0], 3e-3, reading)
+    table = out.all.setdefault(f"frontier {texts.words}", {"rows": []})
+    table["what"] = (f"vocabulary {texts.words}; teacher {size.teacher} after {size.reads[1]} steps of {size.reads[0] * LENGTH} tokens, students {size.student}, "
+                     f"{size.steps[1]} steps of {size.steps[0] * LENGTH}, one visit a row; {size.held * LENGTH} tokens held out. bytes: of the folder's shards, "
+                     "a token; gradient: error of the student's gradient over the exact one's length, of one batch, at the weights that the online student ends "
+                     "with; text, distribution: held-out cross-entropy to the text and to what the teacher says, nats; apart: KL of the latter; "
+                     "over: both cross-entropies over online distillation's, in %")  # fmt: skip
+    table["environment"], table["command"] = about(), f"python benchmarks/store.py frontier --words {args.words}"
+    plain: list[LM] = []
+    for kind, teacher in (("soft", Sharper(trained, 1.0)), ("sharp", sharpened(trained, 1.0, texts.ask[:4]))):
+        one_teacher(
+            kind, teacher, texts, size, chosen[kind], plain, functools.partial(out.once, f"frontier {texts.words}"), args.seed
+        )
+        table["cpu_seconds"] = round(time.process_time() - begun)
+        out.save()
+
+
+def one_teacher(kind: str, teacher: Sharper, texts: Texts, size: Size, chosen: list[tuple[str, int]], plain: list[LM], once: Callable[..., Any],
+                seed: int) -> None:  # fmt: skip
+    """Online, on the text alone, and from a folder of each encoding. plain: the student of the text, once it is there."""
+
+    def student(loss: Callable[[Lazy, Tensor], Tensor]) -> LM:
+        with stream(seed, "student"):
+            return learn(llama(texts.words, size.student), texts.ask, size.steps[0], 4e-3, loss)
+
+    @functools.cache
+    def online() -> LM:
+        return student(lambda s, rows: kl(teacher(asked(rows)), s))
+
+    def unaided() -> LM:
+        plain.extend([] if plain else [student(hard)])
+        return plain[0]
+
+    def compared(made: LM) -> dict[str, Any]:
+        found = judge(made, teacher, texts.held)
+        return found | {"over": [round(100 * (found[k] / base[k] - 1), 3) for k in ("text", "distribution")]}
+
+    def measured(way: str, number: int) -> dict[str, Any]:
+        first = texts.ask[: size.steps[0]]
+        with tempfile.TemporaryDirectory() as folder:
+            label(teacher, map(asked, texts.ask.split(64)), folder, Encoding(way, number))
+            stored = Recorded(folder, teacher)
+            cost = json.loads((Path(folder) / "manifest.json").read_text())["bytes_a_place"]
+            exact, off = (gradient(online(), t(asked(first)), first) for t in (teacher, stored))
+            made = student(lambda s, rows: kl(stored(asked(rows)), s))
+        return {"bytes": round(cost, 2), "gradient": round(((off - exact).norm() / exact.norm()).item(), 4)} | compared(made)
+
+    with torch.no_grad():
+        nats = round(entropy_of(teacher(asked(texts.held[:16]))).mean().item(), 3)
+    key = {"teacher": kind, "seed": seed}
+    base = once(key | {"kind": "online", "size": 0}, lambda: judge(online(), teacher, texts.held) | {"entropy": nats})
+    itself = {"text_of_teacher": judge_text(teacher, texts.held)}
+    once(key | {"kind": "hard", "size": 0}, lambda: compared(unaided()) | itself)
+    for way, number in chosen:
+        once(key | {"kind": way, "size": number}, functools.partial(measured, way, number))
+
+
+def judge_text(net: nn.Module, rows: Tensor) -> float:
+    with torch.no_grad():
+        return round(
+            torch.cat([nll(net(asked(part)), part[:, 1:], each=True) for part in rows.split(4)]).double().mean().item(), 5
+        )
+
+
+def about() -> dict[str, Any]:
+    return {"torch": torch.__version__, "python": platform.python_version(), "threads": torch.get_num_threads()}
+
+
+def step(args: argparse.Namespace, out: Lines) -> None:
+    """Seconds of a student's step on 1,024 tokens with stored answers over those with labels alone, in turn, the order moved on each round."""
+    words, rows = args.words, 16
+    with tempfile.TemporaryDirectory() as folder, stream(0, "step"):
+        teacher = Sharper(llama(words, (256, 4, 4)), 6.0)
+        ids = torch.randint(words, (rows, LENGTH + 1))
+        begun = {}
+        for way, number in (("samples", 50), ("hybrid", 32), ("top-k", 64), ("hidden", 0)):
+            label(teacher, [asked(ids)], Path(folder) / way, Encoding(way, number))
+            begun[way] = Recorded(Path(folder) / way, teacher)
+        student = llama(words, (64, 2, 4))
+        opt = torch.optim.AdamW(student.parameters(), lr=1e-4)
+        kinds: dict[str, Callable[[], Tensor]] = {"hard": lambda: hard(student(asked(ids)), ids)}
+        kinds |= {way: lambda stored=stored: kl(stored(asked(ids)), student(asked(ids))) for way, stored in begun.items()}
+        kinds["online"] = lambda: kl(teacher(asked(ids)), student(asked(ids)))
+        seconds: dict[str, list[float]] = {k: [] for k in kinds}
+        reading: dict[str, list[float]] = {k: [] for k in begun}
+        names = list(kinds)
+        for r in range(args.rounds + 1):
+            for name in names[r % len(names) :] + names[: r % len(names)]:
+                opt.zero_grad()
+                start = time.perf_counter()
+                kinds[name]().backward()
+                opt.step()
+                if r:
+                    seconds[name].append(time.perf_counter() - start)
+                if r and name in begun:
+                    start = time.perf_counter()
+                    begun[name](asked(ids))
+                    reading[name].append(time.perf_counter() - start)
+            print(r, {k: round(s[-1], 3) for k, s in seconds.items() if s}, "load", os.getloadavg()[0], flush=True)
+    table = out.all["step"] = {"rows": [], "what": f"a student {(64, 2, 4)} on {rows * LENGTH} tokens of {words} words, float32: median seconds of a step, and over those of the "
+                               "step with labels alone of the same round: lower quartile, median, upper quartile; reading: median ms of what the folder's answers take; "
+                               f"online: a teacher {(256, 4, 4)}, whose size is nothing to the others", "environment": about(),
+                               "command": f"python benchmarks/store.py step --words {words} --rounds {args.rounds}"}  # fmt: skip
+    for name, s in seconds.items():
+        ratio = sorted(a / b for a, b in zip(s, seconds["hard"], strict=True))
+        table["rows"].append({"kind": name, "seconds": round(statistics.median(s), 4), "over_hard": [round(ratio[i], 3) for i in (len(ratio) // 4, len(ratio) // 2, -1 - len(ratio) // 4)]}
+                             | ({"reading_ms": round(1000 * statistics.median(reading[name]), 2)} if name in reading else {}))  # fmt: skip
+        print(table["rows"][-1], flush=True)
+    out.save()
+
+
+def main() -> None:
+    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument("what", choices=("frontier", "step"))
+    ask.add_argument("--words", type=int, default=131_072)
+    ask.add_argument("--seed", type=int, default=0)
+    ask.add_argument("--rounds", type=int, default=15)
+    ask.add_argument("--out", type=Path)
+    args = ask.parse_args()
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore")
+    {"frontier": frontier, "step": step}[args.what](args, Lines(args.out))
+
+
+if __name__ == "__main__":
+    main()
