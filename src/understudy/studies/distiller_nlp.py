@@ -5,6 +5,7 @@ import statistics
 from scipy.stats import rankdata
 
 from understudy.core.registry import get
+from understudy.core.world import recast
 from understudy.prove import interval
 from understudy.studies import Claim, Finding, Study, seeds
 from understudy.study import trained
@@ -42,6 +43,7 @@ class Pipelines(Study):
 
     def measure(self, at, seed, small=False):
         place = phrases(seed, ready=True, small=small, kind=at["kind"])
+        place = recast(place, steps=4) if small else place
         method = get("distiller")(inside=at["inside"], layers=at["layers"], drop=at["drop"], mix=at["mix"])
         student, marked = trained(method, place, seed), place.validate if small else place.score
         return {"accuracy": marked(student), "teacher": marked(place.teacher())}

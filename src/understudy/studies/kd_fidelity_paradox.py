@@ -93,7 +93,8 @@ class Pool:
 
 
 def world(seed, size, small):
-    return digits(seed, small=small, new_student=lambda: Net(*STUDENTS[size]))
+    place = digits(seed, small=small, new_student=lambda: Net(*STUDENTS[size]))
+    return recast(place, steps=4) if small else place
 
 
 def held(place, small):
@@ -108,7 +109,7 @@ def master(seed, kind, small):
     data = place.data if kind == "novice" or small else Pool(place.data.pool, place.data.valid)
     with stream(seed, "teacher", kind):
         net = Net(*TEACHERS[kind])
-    made, exam = schooled(place, net, place.steps, seed, data=data), held(place, small)
+    made, exam = schooled(place, net, 8 if small else place.steps, seed, data=data), held(place, small)
     return made, (answers(made, exam.x).argmax(1) == exam.y).double().mean().item()
 
 

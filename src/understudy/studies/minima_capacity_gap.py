@@ -80,7 +80,7 @@ def shape(width, layers):
 def world(seed, width, small, teacher=16):
     shapes = (shape(width, 1), shape(teacher, 1 if small else 2))
     place = texts(seed, small=small, shapes=shapes)
-    return place if small else recast(place, steps=120, player=Player(adamw(6e-3), cosine(120, 12), clip=1.0))
+    return recast(place, steps=4) if small else recast(place, steps=120, player=Player(adamw(6e-3), cosine(120, 12), clip=1.0))
 
 
 def marked(place, net, small):
@@ -91,7 +91,7 @@ def marked(place, net, small):
 @functools.lru_cache(maxsize=5)
 def master(seed, width, small):
     """A teacher of that width and its own score."""
-    place, steps = world(seed, 8, small, width), 8 if small else SCHOOL
+    place, steps = world(seed, 8, small, width), 4 if small else SCHOOL
     with stream(seed, "teacher", width):
         net = place.teacher()
     player = Player(adamw(4e-3), cosine(steps, steps // 10), clip=1.0)

@@ -27,10 +27,9 @@ class TeacherHacking(Study):
     prompts with four answers each (as many rows, less diverse), to 64 with eight each (more), answers given anew at every step
     (online), or its own (on-policy).
 
-    With the rise of golden as its last value over its lowest, minus 1, the claim holds where (1) offline it rises by 2 % and
-    more; (2) from that lowest point on proxy falls; (3, 4) online and on-policy golden rises by less than 2 %, and by less than
-    offline; (5) with more answers it rises by less, and (6) with fewer prompts by more than offline. Each is an interval over
-    seeds.
+    Golden rises by its last value over its lowest, minus 1. The claim holds where (1) offline it rises by 2 % and more; (2) from
+    that lowest point on proxy falls; (3, 4) online and on-policy golden rises by less than 2 %, and by less than offline; (5)
+    with more answers it rises by less, and (6) with fewer prompts by more than offline. Each is an interval over seeds.
 
     Departures: the paper's three are T5s and its prompts are real. Here the oracle is a hidden Markov model, teacher and
     student are recurrent networks, which begin as what they made of the same 2,000 sequences of the oracle's. Forward KL only.
