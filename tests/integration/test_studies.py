@@ -132,8 +132,8 @@ def hacking(yes: bool) -> Callable[..., Any]:
 
 def gap(yes: bool) -> Callable[..., Any]:
     def got(at: Any, seed: int) -> Any:
-        far = math.log(at["teacher"] / ((2.5, 2.0, 3.0)[seed] * at["student"]))
-        return {"likelihood": -min(abs(far), 0.3) if yes else math.log(at["teacher"]), "sizes": [at["student"], at["teacher"]]}
+        far = math.log(at["teacher"] / ((2.5, 2.2, 2.8)[seed] * at["student"]))
+        return {"likelihood": -min(abs(far), 1.0) if yes else math.log(at["teacher"]), "sizes": [at["student"], at["teacher"]]}
 
     return got
 
