@@ -328,6 +328,56 @@ def methods_pages() -> int:
     return len(found)
 
 
+# ------------------------------------------------------------------------------------------------------------------------ studies
+
+
+def came_out(found: Mapping[str, Any] | None, name: str) -> str:
+    """The outcome part by part, and the figures behind it."""
+    if found is None:
+        return f"None is committed yet. `understudy study {name}` makes it."
+    rows = []
+    for f in found["findings"]:
+        e = f["effect"]
+        rows.append(["✔" if f["holds"] else "✘", cell(f["what"]), f"{e['mean']:+.3g}", f"{e['low']:+.3g} to {e['high']:+.3g}"])
+    verdict = "holds" if found["holds"] else "not reproduced at this scale"
+    about = (f"{len(found['seeds'])} seeds; {len(found['cells'])} cells; {found['seconds']:,.0f} s; "
+             + ", ".join(f"{k} {v}" for k, v in found["versions"].items()))  # fmt: skip
+    return "\n\n".join([f"{mark(found)} **{verdict}**", table(["", "part of the claim", "mean", "95 % interval"], rows), about + ".",
+                        f"Again: `{found['command']}`"])  # fmt: skip
+
+
+def study_page(entry: Any, found: Mapping[str, Any] | None) -> str:
+    from understudy.cli.show import protocol
+
+    card, stem = entry.card, entry.path.stem
+    grid = [[code(k), ", ".join(map(str, v))] for k, v in (found or {"grid": {}})["grid"].items()]
+    facts = [["year", str(card.year)], ["paper", paper(card.paper)], ["tried in", ", ".join(f"the world `{w}`" for w in card.worlds)], ["seeds", str(card.seeds)],
+             ["seed row", code(card.slug)]]  # fmt: skip
+    parts = [f"# {entry.name}", f"*{cell(card.title)}* ({card.year})", f"> {plain(card.claim)}"]
+    if (PICTURES / f"{stem}.png").is_file():
+        about = ast.get_docstring(ast.parse((DOCS / "scenes" / f"{stem}.py").read_text())) or ""
+        parts += [f"![{entry.name}](../../pictures/scenes/{stem}.png)", prose(about)]
+    parts += ["## Protocol", *map(prose, protocol(entry.path)), *([table(["setting", "values"], grid)] if grid else [])]
+    parts += ["## Outcome", came_out(found, entry.name), "## Card", table(["what", "value"], facts)]
+    return "\n\n".join([*parts, "## Code", f"`{entry.path.relative_to(ROOT)}`", block(entry.path.read_text().rstrip(), "python")])
+
+
+def studies_pages() -> int:
+    """A page a study, and their index."""
+    from understudy.studies import entries
+
+    found = sorted(entries().values(), key=lambda e: (e.card.year, e.name))
+    came = {e.name: proof(f"studies/{e.path.stem}") for e in found}
+    rows = [[f"[{e.name}]({e.name}.md)", str(e.card.year), cell(e.card.claim), mark(came[e.name])] for e in found]
+    for e in found:
+        write(f"studies/{e.name}.md", study_page(e, came[e.name]))
+    parts = ["# Studies", "Claims of papers that propose no method, each as an experiment; ✔ it came out so, ✘ it is published as not reproduced at this "
+             "scale. [Decision 9](../../decisions/0009-what-a-study-is.md) says what a study is.", table(["study", "year", "claim", "outcome"], rows),
+             toc(*(e.name for e in found), hidden=True)]  # fmt: skip
+    write("studies/index.md", "\n\n".join(parts))
+    return len(found)
+
+
 # ---------------------------------------------------------------------------------------------------------------------------- API
 
 
@@ -457,11 +507,11 @@ def main() -> int:
         return 1
     shutil.rmtree(MADE, ignore_errors=True)
     shutil.rmtree(SITE, ignore_errors=True)
-    methods, names = methods_pages(), api_pages()
+    methods, studies, names = methods_pages(), studies_pages(), api_pages()
     cli_page()
     decisions_page()
     house_pages()
-    print(f"{methods} methods, {names} names")
+    print(f"{methods} methods, {studies} studies, {names} names")
     return subprocess.run(
         [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-E", "-b", "html", str(DOCS), str(SITE)], check=False
     ).returncode
