@@ -11,8 +11,8 @@ from understudy.worlds import WORLDS
 
 SIDES = {
     "random": ("at random", "tab:gray"),
-    "pieces": ("mean of its pieces", "tab:blue"),
-    "context": ("states in context", "tab:red"),
+    "pieces": ("as the mean of their pieces", "tab:blue"),
+    "context": ("as states in context", "tab:red"),
 }
 KINDS = {
     "noun, one": ("o", "tab:orange"),
@@ -29,7 +29,7 @@ def scene() -> Figure:
     for axis, (begin, (label, colour)) in zip(maps, SIDES.items(), strict=True):
         run = start(registry.get("bioptimus")(begin=begin), world, 0, device="cpu")
         where(axis, run["student"].bert.embeddings.word_embeddings.weight.detach()[world.data.old :], kinds)
-        axis.set_title(f"new words begin as\n{label}", fontsize=10)
+        axis.set_title(f"new words begin\n{label}", fontsize=10)
         seen = [(0, world.validate(artefact(run)))]
         fit(run, after=lambda r, seen=seen: seen.append((r.step, world.validate(artefact(r)))) if r.step % 20 == 0 else None)
         right.plot(*zip(*seen, strict=True), color=colour, lw=2, label=label)

@@ -37,8 +37,10 @@ def scene() -> Figure:
     left.axhline(world.validate(world.teacher()), color="black", ls=":", label="teacher")
     left.set(xlabel="step", ylabel="tags read off its hidden states, validation")
     left.text(0.87 * world.steps - 4, left.get_ylim()[0], "predictions\nfrom here on", ha="right", va="bottom", fontsize=8)
-    left.legend(fontsize=8, loc="lower center")
+    left.legend(fontsize=8, loc="center right", bbox_to_anchor=(1, 0.42))
     middle.set(xlabel="step", ylabel="mean square between projected states", yscale="log")
+    middle.yaxis.set_minor_formatter("")
+    middle.set_yticks([0.2, 0.5, 1.0], ["0.2", "0.5", "1"])
     middle.legend(fontsize=8)
     return fig
 
