@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import os
+import platform
 import shlex
 import time
 from dataclasses import asdict
@@ -28,6 +29,7 @@ from understudy.models.lm import LM, evaluating
 from understudy.models.wrap import describe
 from understudy.parts.divergence import kl, nll
 from understudy.publish import _curves, _version, equation
+from understudy.report.findings import binned, gap
 from understudy.report.spoken import Continuation, Heard, Said, Spoken, Word
 from understudy.worlds.texts import Texts
 
@@ -49,9 +51,10 @@ class LMJob(Job):
         self.findings = found(self, made, seconds)
         save(made["student"], self.readers["student"], self.folder / "student")
         write_atomically(self.folder / "findings.json", self.findings.to_json())
-        from understudy.report.spoken import card, write_report
+        from understudy.report.card import spoken_card
+        from understudy.report.spoken_page import write_report
 
-        write_atomically(self.folder / "student" / "README.md", card(self.findings))
+        write_atomically(self.folder / "student" / "README.md", spoken_card(self.findings))
         write_report(self.findings, self.folder / "report.html")
 
     def export(self, path: str | os.PathLike[str]) -> Path:
@@ -171,8 +174,10 @@ def found(job: LMJob, made: dict[str, nn.Module], seconds: float) -> Spoken:
     test = world.data.test
     teacher = language_teacher(job)
     nets = ({} if teacher is None else {"teacher": teacher}) | made | {"before": job.begun}
-    names = {"teacher": c.teacher, "student": c.student, "alone": f"{c.student}, text only", "before": f"{c.student}, untrained"}
-    heard = {name: _heard(names[name], name, net, test) for name, net in nets.items()}
+    names = {"teacher": c.teacher, "student": c.student, "alone": f"{c.student}, text only", "before": f"{c.student}, as it came"}
+    heard, costs = {}, {}
+    for name, net in nets.items():
+        heard[name], costs[name] = _heard(names[name], name, net, test)
     agreement, apart = (None, None) if teacher is None else compare(teacher, made["student"], test)
     return Spoken(
         title=f"{job.data.name}: {c.student} learns " + (f"from {c.teacher} by {job.method.name}" if teacher is not None else "from the text alone"),
@@ -181,7 +186,10 @@ def found(job: LMJob, made: dict[str, nn.Module], seconds: float) -> Spoken:
         tokens={k: int((job.data.parts[k].y >= 0).sum()) for k in ("train", "valid", "test")}, cut=job.data.cut,
         heard=heard, agreement=agreement, divergence=apart, samples=continuations(job, nets), words=[] if teacher is None else words(job, teacher, made["student"], test),
         frequency=by_frequency(job, nets, test), history=_curves(history(job.folder)), seconds=seconds, command=command(job),
-        environment={"understudy": _version(), "torch": torch.__version__},
+        environment={"understudy": _version(), "torch": torch.__version__, "python": platform.python_version(), "machine": platform.machine(),
+                     "device": str(_place(made["student"]).type)},
+        kind=job.readers["student"].kind, settings={**asdict(c.training), **asdict(c.lm)},
+        chance=_chance(costs["student"], costs["alone"], test) if "alone" in costs else None,
     )  # fmt: skip
 
 
@@ -209,8 +217,8 @@ def _chunks(part: Any, name: str, device: torch.device) -> Any:
 
 
 @torch.no_grad()
-def _heard(called: str, name: str, net: nn.Module, part: Any) -> Heard:
-    """Of the tokens asked for: mean negative log-likelihood in nats, accuracy, and how far sureness and being right are apart."""
+def _heard(called: str, name: str, net: nn.Module, part: Any) -> tuple[Heard, torch.Tensor]:
+    """Of the tokens asked for: mean negative log-likelihood in nats, accuracy, and how far sureness and being right are apart; and each one's nats."""
     cost, right, sure, tokens, begun = [torch.zeros(0)], [torch.zeros(0)], [torch.zeros(0)], 0, time.perf_counter()
     with evaluating(net):
         for x, y in _chunks(part, name, _place(net)):
@@ -223,12 +231,19 @@ def _heard(called: str, name: str, net: nn.Module, part: Any) -> Heard:
     seconds, size = time.perf_counter() - begun, describe(net)
     c, r, s = torch.cat(cost), torch.cat(right), torch.cat(sure)
     if not len(c):
-        return Heard(called, None, None, None, size.parameters, size.bytes, tokens / seconds)
-    bins = (s * 15).long().clamp(max=14)
-    gap = sum(
-        (abs(float(s[bins == b].mean() - r[bins == b].mean())) * float((bins == b).float().mean()) for b in bins.unique()), 0.0
-    )
-    return Heard(called, float(c.double().mean()), float(r.mean()), gap, size.parameters, size.bytes, tokens / seconds)
+        return Heard(called, None, None, None, size.parameters, size.bytes, tokens / seconds), c
+    bins = tuple(binned(s, r))
+    mean, right_ = float(c.double().mean()), float(r.mean())
+    return Heard(called, mean, right_, gap(bins), size.parameters, size.bytes, tokens / seconds, bins), c
+
+
+def _chance(one: torch.Tensor, other: torch.Tensor, part: Any) -> float | None:
+    """Standard error of the mean difference of their tokens' nats, where the rows are what was drawn; None for a single row."""
+    row = (part.y >= 0).nonzero()[:, 0].cpu()
+    apart = (one - other).double()
+    sums = torch.zeros(rows_in(part.x), dtype=torch.float64).index_add_(0, row, apart - apart.mean())
+    rows = len(row.unique())
+    return None if rows < 2 else float((sums.square().sum() * rows / (rows - 1)).sqrt() / len(apart))
 
 
 @torch.no_grad()
@@ -290,10 +305,25 @@ def words(job: LMJob, teacher: nn.Module, student: nn.Module, part: Any) -> list
                 return []
             apart = kl(target, out, each=True).tolist()
             asked = mine["asked"][0].nonzero().squeeze(1).tolist()
-            at = dict(zip(asked, apart, strict=True))
-            said = part.y[i].tolist()
-            told.append(tuple(Word(reader.tokenizer.decode([said[j]]), at[j]) for j in asked if said[j] >= 0))
+            told.append(_told(reader, mine, part.y[i].tolist(), dict(zip(asked, apart, strict=True))))
     return told
+
+
+def _told(reader: chats.Reader, x: dict[str, torch.Tensor], y: list[int], at: dict[int, float]) -> tuple[Word, ...]:
+    """Of one row: what is said, and between it, of a causal model, what is only read."""
+    ids, row = x["input_ids"][0].tolist(), list[tuple[int, float | None]]()
+    begins = x["position_ids"][0].tolist() if "position_ids" in x else range(len(ids))
+    causal = reader.kind == "causal"
+    for j, token in enumerate(y):
+        if causal and begins[j] == 0:
+            row.append((ids[j], None))
+        if token >= 0 and j in at:
+            row.append((token, at[j]))
+        elif token >= 0 or (causal and j + 1 < len(ids) and begins[j + 1] != 0):
+            row.append((token if token >= 0 else ids[j + 1], None))
+    while row and row[-1][1] is None:  # padding
+        row.pop()
+    return tuple(Word(reader.tokenizer.decode([token]), nats) for token, nats in row)
 
 
 def _place(net: nn.Module) -> torch.device:

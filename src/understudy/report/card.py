@@ -6,9 +6,10 @@ from typing import Any
 
 import yaml
 
-from understudy.report import words
+from understudy.report import spoken, words
 from understudy.report.findings import Findings
 from understudy.report.page import paper_url
+from understudy.report.spoken import Spoken
 
 PIPELINES = {
     "classify": {"image": "image-classification", "text": "text-classification", "table": "tabular-classification"},
@@ -20,6 +21,8 @@ PIPELINES = {
     "detect": {"image": "object-detection"},
     "rank": {"text": "text-ranking"},
 }
+SPOKEN = {"causal": ("text-generation", "AutoModelForCausalLM"), "masked": ("fill-mask", "AutoModelForMaskedLM"),
+          "seq2seq": ("text2text-generation", "AutoModelForSeq2SeqLM")}  # fmt: skip
 NAMED = 100  # classes that the snippet spells out
 
 
@@ -159,3 +162,110 @@ def _line(text: str) -> str:
 
 def _cell(text: str) -> str:
     return _line(text).replace("|", "\\|")
+
+
+# ---------------------------------------------------------------------------------------------------------------- language models
+
+
+def spoken_card(f: Spoken, license: str | None = None) -> str:
+    """The card of a student folder in the hub's format."""
+    student, pipeline = f.heard["student"], SPOKEN[f.kind][0]
+    measured = {"perplexity": student.perplexity, "accuracy": student.accuracy}
+    given = {k: round(v, 6) for k, v in measured.items() if v is not None}
+    result = {
+        "task": {"type": pipeline},
+        "dataset": {"name": f.data, "type": f.data, "split": "test"},
+        "metrics": [{"type": k, "name": k, "value": v} for k, v in given.items()],
+    }
+    front = {
+        "license": license,
+        "library_name": "transformers",
+        "pipeline_tag": pipeline,
+        "tags": ["understudy", "knowledge-distillation", f.method],
+        "metrics": list(given),
+        "model-index": [{"name": student.name, "results": [result]}],
+    }
+    shown = yaml.safe_dump({k: v for k, v in front.items() if v is not None}, sort_keys=False, allow_unicode=True, width=1000)
+    return f"---\n{shown}---\n\n{_spoken_text(f)}"
+
+
+def _spoken_text(f: Spoken) -> str:
+    told, gain, url = spoken.headline(f), spoken.gain(f), paper_url(f.paper)
+    student, teacher = f.heard["student"], f.heard.get("teacher")
+    paper = f"[{f.paper}]({url})" if url else _line(f.paper)
+    settings = ", ".join(_line(f"{k} = {v}") for k, v in f.config.items() if k != "name")
+    rows = "\n".join(
+        f"| {who}: {_cell(f.heard[who].name)} | {spoken.perplexity(f.heard[who].perplexity)} | {f.heard[who].parameters:,} "
+        f"| {words.size(f.heard[who].bytes)} | {f.heard[who].speed:,.0f} |"
+        for who in spoken.CAST
+        if who in f.heard
+    )
+    worth = (
+        f"The student is {gain}."
+        if gain
+        else "The same student was not trained alone, so what the teacher was worth is not known."
+    )
+    agrees = (
+        ""
+        if f.agreement is None
+        else f" It finds its teacher's likeliest token likeliest at {words.percent(f.agreement)} of the places."
+    )
+    said = ", ".join(f"{n:,} {split}" for split, n in f.tokens.items())
+    return f"""# {_line(student.name)}
+
+{told.text[0].upper()}{told.text[1:]}{f" ({', '.join(told.rest)})" if told.rest else ""}.
+
+A language model of {student.parameters:,} parameters{f" that stands in for {_line(teacher.name)}" if teacher else ""}, trained on {_line(f.data)} ({said} tokens)
+with Understudy by the method `{f.method}`.
+
+| model | perplexity | parameters | size | tokens judged a second |
+|---|---:|---:|---:|---:|
+{rows}
+
+{worth if teacher else "It had no teacher."}{agrees}
+
+## How to use it
+
+```python
+{_spoken_use(f)}
+```
+
+## How it was made
+
+Method `{f.method}`{f", {paper}" if paper else ""}{f", with {settings}" if settings else ""}; the teacher's word came from: {_line(f.signal)}.
+
+```text
+{f.equation or "(no equation given)"}
+```
+
+Made again by:
+
+```sh
+{f.command}
+```
+
+## Limits
+
+- Measured once, on {f.tokens.get("test", 0):,} tokens of the training texts' own source; of other texts nothing is known.
+- Perplexities compare models with one tokenizer only.
+- It may say what its teacher and its texts say, mistakes and biases included, and inherits their licence terms.
+
+## Citation
+
+The method: {paper or f.method}.
+"""
+
+
+def _spoken_use(f: Spoken) -> str:
+    if f.kind == "masked":
+        return """from transformers import pipeline
+
+fill = pipeline("fill-mask", model=".")  # the folder, or its name on the hub
+print(fill(f"The sky is {fill.tokenizer.mask_token}."))"""
+    auto = SPOKEN[f.kind][1]
+    return f"""from transformers import AutoTokenizer, {auto}
+
+tokenizer = AutoTokenizer.from_pretrained(".")  # the folder, or its name on the hub
+model = {auto}.from_pretrained(".")
+given = tokenizer("...", return_tensors="pt", add_special_tokens=False)  # messages go through tokenizer.apply_chat_template first
+print(tokenizer.decode(model.generate(**given, max_new_tokens=64)[0]))"""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -213,7 +213,12 @@ def reliability(task: str, out: Tensor, y: Tensor) -> list[Bin]:
     confidence, guess = probabilities(task, out).max(-1)
     y = y.cpu().flatten()
     seen = torch.isfinite(y) & (y >= 0)
-    confidence, right = confidence[seen], (guess[seen] == y[seen]).double()
+    return binned(confidence[seen], guess[seen] == y[seen])
+
+
+def binned(confidence: Tensor, right: Tensor) -> list[Bin]:
+    """Decisions [N], how sure and whether right, in 15 equal bins of confidence; empty ones left out."""
+    right = right.double()
     which = (confidence * BINS).ceil().long().clamp(1, BINS) - 1
     bins = []
     for i in range(BINS):
@@ -228,7 +233,11 @@ def calibration_error(task: str, out: Tensor, y: Tensor) -> float | None:
 
     Confidence is the largest probability. Equal-width bins as in Guo et al. (arXiv:1706.04599). None without labelled rows.
     """
-    bins = reliability(task, out, y)
+    return gap(reliability(task, out, y))
+
+
+def gap(bins: Sequence[Bin]) -> float | None:
+    """How far sureness and being right are apart, over all bins; None without any."""
     rows = sum(b.rows for b in bins)
     return sum(b.rows * abs(b.right - b.confidence) for b in bins) / rows if rows else None
 

@@ -46,7 +46,11 @@ def render(f: Findings) -> str:
     left = "smaller" if pictures.sized(f) else "faster"
     figures: list[Figure] = [
         ("The frontier", f"Up is better, left is {left}; a bigger dot is slower.", pictures.frontier(f)),
-        ("Learning", "Each term of the loss, and the score on the validation rows.", pictures.curves(f)),
+        (
+            "Learning",
+            "Each term of the loss, and the score on the validation rows.",
+            pictures.curves(f.history, lambda v: words.score(f, v)),
+        ),
         ("Agreement by class", "How often the student decides as the teacher does" + _least(f), pictures.by_class(f)),
         ("Calibration", "On the dotted line a model is right as often as it is sure; below, less.", pictures.calibration(f)),
         ("Predicted and true", "On the dotted line a prediction is exact.", pictures.scatter(f)),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
@@ -17,7 +19,8 @@ from PIL import Image
 from torch import Tensor
 
 from understudy.report import words
-from understudy.report.findings import Findings, reliability
+from understudy.report.findings import Bin, Findings, reliability
+from understudy.report.spoken import Spoken, perplexity
 
 INK, MUTED, LINE, CARD = "#1c2530", "#66717e", "#e2e6eb", "#fffffe"
 TEACHER, STUDENT, ALONE = "#0072b2", "#d55e00", "#868d96"  # Okabe and Ito's blue and vermilion
@@ -59,6 +62,7 @@ STYLE: dict[Any, Any] = {
     "axes.titlesize": 11.5,
     "axes.titlelocation": "left",
 }
+COLOURS = {"teacher": TEACHER, "student": STUDENT, "alone": ALONE, "before": MUTED}
 SIZE = (400 / 72, 300 / 72)  # drawn small, so that it can be read on a phone
 MOST_CLASSES, MOST_POINTS, MOST_STEPS = 14, 600, 300
 
@@ -73,64 +77,109 @@ def frontier(f: Findings) -> str:
 
     An arrow leads from the student alone to the student.
     """
-    cast = ((f.teacher, "teacher", TEACHER), (f.alone, "alone", ALONE), (f.student, "student", STUDENT))
-    models = [(m, who, colour) for m, who, colour in cast if m]
-    by_size = sized(f)
-    x = {who: m.bytes if by_size else max(m.latency_ms, 1e-6) for m, who, _ in models}
-    slowest = max(m.latency_ms for m, _, _ in models) or 1.0
+    by_size, dots = sized(f), []
+    for who, m in (("teacher", f.teacher), ("alone", f.alone), ("student", f.student)):
+        if m:
+            costs = ([words.size(m.bytes)] if m.bytes else []) + [words.milliseconds(m.latency_ms)]
+            x = float(m.bytes) if by_size else max(m.latency_ms, 1e-6)
+            dots.append(_Dot(who, x, m.score, m.latency_ms, words.score(f, m.score), ", ".join(costs)))
 
-    def area(ms: float) -> float:
-        return 70 + 900 * ms / slowest
+    def across(v: float) -> str:
+        return words.size(int(v)) if by_size else f"{v:.3g} ms"
+
+    return _frontier(dots, across, lambda v: words.score(f, v), "size" if by_size else "latency a row", f.metric)
+
+
+def spoken_frontier(f: Spoken) -> str | None:
+    """Perplexity against size, the dots' area growing with the time for a token. None where there is nothing to compare."""
+    dots = []
+    for who in ("teacher", "alone", "student"):
+        m = f.heard.get(who)
+        if m is not None and m.perplexity is not None and math.isfinite(m.perplexity):
+            shown = perplexity(m.perplexity)
+            dots.append(
+                _Dot(
+                    who,
+                    float(max(m.bytes, 1)),
+                    m.perplexity,
+                    1 / max(m.speed, 1e-9),
+                    shown,
+                    f"{words.size(m.bytes)}, {m.speed:,.0f} tokens/s",
+                )
+            )
+    if len(dots) < 2:
+        return None
+    return _frontier(dots, lambda v: words.size(int(v)), perplexity, "size", "perplexity")
+
+
+@dataclass(frozen=True)
+class _Dot:
+    who: str
+    x: float
+    y: float
+    slow: float
+    shown: str
+    cost: str
+
+
+def _frontier(dots: list[_Dot], across: Callable[[float], str], up: Callable[[float], str], xlabel: str, title: str) -> str:
+    slowest = max(d.slow for d in dots) or 1.0
+    by = {d.who: d for d in dots}
+    student, alone = by.get("student"), by.get("alone")
+
+    def area(d: _Dot) -> float:
+        return 70 + 900 * d.slow / slowest
 
     with _axes() as (figure, ax):
         ax.set_xscale("log")
-        for m, who, colour in models:
-            ax.scatter(x[who], m.score, s=area(m.latency_ms), color=colour, edgecolor=CARD, linewidth=1.5, zorder=3)
-            left = who == "teacher" and x[who] > x["student"]
-            helped = (f.gain or 0) >= 0
-            above = helped if who == "student" else not helped if who == "alone" else True  # the two share a place on the axis
-            radius = area(m.latency_ms) ** 0.5 / 2
+        for d in dots:
+            ax.scatter(d.x, d.y, s=area(d), color=COLOURS[d.who], edgecolor=CARD, linewidth=1.5, zorder=3)
+            left = d.who == "teacher" and student is not None and d.x > student.x
+            other = {"student": alone, "alone": student}.get(d.who)  # the two share a place on the axis
+            above = other is None or d.y > other.y or (d.y == other.y and d.who == "student")
+            radius = area(d) ** 0.5 / 2
             place = (-radius - 7 if left else radius + 7, 0)
-            text = f"{who} {words.score(f, m.score)}"
-            costs = ([words.size(m.bytes)] if m.bytes else []) + [words.milliseconds(m.latency_ms)]
-            cost = ", ".join(costs) if who != "alone" else "same size, no teacher"
+            cost = d.cost if d.who != "alone" else "same size, no teacher"
             first, second = (15, 1) if above else (0, -14)
-            for line, dy, paint, weight in ((text, first, colour, "bold"), (cost, second, MUTED, "normal")):
+            for line, dy, paint, weight in (
+                (f"{d.who} {d.shown}", first, COLOURS[d.who], "bold"),
+                (cost, second, MUTED, "normal"),
+            ):
                 ax.annotate(
                     line,
-                    (x[who], m.score),
+                    (d.x, d.y),
                     (place[0], dy - 4 if above else dy - 6),
                     textcoords="offset points",
                     color=paint,
                     fontweight=weight,
                     ha="right" if left else "left",
                 )
-        if f.alone and f.gain:
+        if alone and student and alone.y != student.y:
             ax.annotate(
                 "",
-                (x["student"], f.student.score),
-                (x["alone"], f.alone.score),
+                (student.x, student.y),
+                (alone.x, alone.y),
                 zorder=4,
                 arrowprops={"arrowstyle": "-|>", "color": INK, "lw": 1.3, "shrinkA": 6, "shrinkB": 6},
             )
-        _roomy(ax, [m.score for m, _, _ in models])
-        ratio = max(x.values()) / min(x.values())
-        ax.set_xlim(min(x.values()) / max(ratio, 8) ** 0.16, max(x.values()) * max(ratio, 8) ** 0.16)
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: words.size(int(v)) if by_size else f"{v:.3g} ms"))
+        _roomy(ax, [d.y for d in dots])
+        least, most = min(d.x for d in dots), max(d.x for d in dots)
+        ax.set_xlim(least / max(most / least, 8) ** 0.16, most * max(most / least, 8) ** 0.16)
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: across(v)))
         ax.xaxis.set_minor_locator(NullLocator())
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: words.score(f, v)))
-        ax.set_xlabel("size" if by_size else "latency a row")
-        ax.set_title(f.metric, color=MUTED)
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: up(v)))
+        ax.set_xlabel(xlabel)
+        ax.set_title(title, color=MUTED)
         return _svg(figure, "frontier")
 
 
-def curves(f: Findings) -> str | None:
-    """Each loss term, and the validation score, against steps; None without a history."""
-    steps = [row for row in f.history if "step" in row]
+def curves(history: Sequence[dict[str, float]], shown: Callable[[float], str], judged: str = "validation") -> str | None:
+    """Each loss term, and what the validation rows said, against steps; None without a history. shown: a validation score in words."""
+    steps = [row for row in history if "step" in row]
     terms = sorted({k for row in steps for k in row if k.startswith("loss/")})
     lines = [(k.removeprefix("loss/"), *_series(steps, k), TERMS[i % len(TERMS)]) for i, k in enumerate(terms)]
     valid = _series(steps, "valid")
-    panels = [p for p in ((lines, "loss terms"), ([("", *valid, STUDENT)], "validation")) if any(len(line[1]) for line in p[0])]
+    panels = [p for p in ((lines, "loss terms"), ([("", *valid, STUDENT)], judged)) if any(len(line[1]) for line in p[0])]
     if not panels:
         return None
     with _style():
@@ -140,17 +189,17 @@ def curves(f: Findings) -> str | None:
             ends = []
             for name, at, values, colour in drawn:
                 if len(at):
-                    calm = _smooth(values) if title != "validation" else values
-                    dots = len(at) < 2 or (title == "validation" and len(at) <= 40)
+                    calm = _smooth(values) if title != judged else values
+                    dots = len(at) < 2 or (title == judged and len(at) <= 40)
                     ax.plot(at, calm, color=colour, marker="o" if dots else None, markersize=4)
-                    ends.append((float(calm[-1]), name or words.score(f, float(calm[-1])), colour))
+                    ends.append((float(calm[-1]), name or shown(float(calm[-1])), colour))
             values = np.concatenate([line[2] for line in drawn])
-            if title != "validation" and values.min() > 0 and values.max() > 50 * values.min():
+            if title != judged and values.min() > 0 and values.max() > 50 * values.min():
                 ax.set_yscale("log")
                 ax.yaxis.set_minor_locator(NullLocator())
-            if title == "validation":
+            if title == judged:
                 ax.yaxis.set_major_locator(MaxNLocator(3))
-                ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: words.score(f, v)))
+                ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: shown(v)))
             else:
                 ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
             ax.set_title(title, color=MUTED)
@@ -200,24 +249,27 @@ def by_class(f: Findings) -> str | None:
 
 
 def calibration(f: Findings) -> str | None:
-    """How often each model is right against how sure it is; dots grow with rows. None without labelled decisions."""
+    """How often each model is right against how sure it is. None without labelled decisions."""
     if f.task == "regress" or f.y is None or f.teacher_out is None or f.student_out is None:
+        return None
+    both = (("teacher", f.teacher_out, f.numbers.calibration_teacher), ("student", f.student_out, f.numbers.calibration_student))
+    return reliabilities([(who, reliability(f.task, out, f.y), error) for who, out, error in both if error is not None])
+
+
+def reliabilities(drawn: Sequence[tuple[str, Sequence[Bin], float]]) -> str | None:
+    """How often right against how sure: whose, bins, calibration error; dots grow with rows. None without bins."""
+    drawn = [d for d in drawn if d[1]]
+    if not drawn:
         return None
     with _axes() as (figure, ax):
         ax.plot([0, 1], [0, 1], color=MUTED, lw=1.2, ls=(0, (2, 3)))
-        for who, out, colour, error in (
-            ("teacher", f.teacher_out, TEACHER, f.numbers.calibration_teacher),
-            ("student", f.student_out, STUDENT, f.numbers.calibration_student),
-        ):
-            bins = reliability(f.task, out, f.y)
-            if error is None:
-                return None
+        for i, (who, bins, error) in enumerate(drawn):
             most = max(b.rows for b in bins)
             sure, right = [b.confidence for b in bins], [b.right for b in bins]
-            ax.plot(sure, right, color=colour, lw=1.2, alpha=0.6)
+            ax.plot(sure, right, color=COLOURS[who], lw=1.2, alpha=0.6)
             area = [18 + 170 * b.rows / most for b in bins]
-            ax.scatter(sure, right, s=area, color=colour, edgecolor=CARD, linewidth=1, zorder=3)
-            _note(ax, 0.97, 0.13 if who == "teacher" else 0.05, f"{who}: error {words.percent(error)}", colour, ha="right")
+            ax.scatter(sure, right, s=area, color=COLOURS[who], edgecolor=CARD, linewidth=1, zorder=3)
+            _note(ax, 0.97, 0.05 + 0.08 * (len(drawn) - 1 - i), f"{who}: error {words.percent(error)}", COLOURS[who], ha="right")
         ax.set_xlim(-0.02, 1.04)
         ax.set_ylim(-0.02, 1.04)
         for axis in (ax.xaxis, ax.yaxis):
@@ -226,6 +278,45 @@ def calibration(f: Findings) -> str | None:
         ax.set_xlabel("how sure")
         ax.set_title("how often right", color=MUTED)
         return _svg(figure, "calibration")
+
+
+def by_frequency(f: Spoken) -> str | None:
+    """Nats a token against how often the token occurs in the training rows; dots grow with tokens. None without such rows."""
+    whose = [who for who in ("alone", "teacher", "student") if any(math.isfinite(row.get(who, math.nan)) for row in f.frequency)]
+    if not whose:
+        return None
+    with _axes() as (figure, ax):
+        most, ends = max(row["tokens"] for row in f.frequency), []
+        for who in whose:
+            points = [(i, row[who], row["tokens"]) for i, row in enumerate(f.frequency) if math.isfinite(row.get(who, math.nan))]
+            at, cost, tokens = zip(*points, strict=True)
+            ax.plot(at, cost, color=COLOURS[who], lw=1.6)
+            ax.scatter(
+                at, cost, s=[18 + 150 * n / most for n in tokens], color=COLOURS[who], edgecolor=CARD, linewidth=1, zorder=3
+            )
+            ends.append((float(cost[-1]), who, COLOURS[who]))
+        ax.set_ylim(bottom=0)
+        ax.set_xlim(-0.3, len(f.frequency) - 0.7)
+        ax.set_xticks(
+            range(len(f.frequency)),
+            [
+                f"{_often(row['from'])}\n{words.percent(row['tokens'] / sum(r['tokens'] for r in f.frequency))}"
+                for row in f.frequency
+            ],
+        )
+        ax.yaxis.set_major_locator(MaxNLocator(5))
+        ax.set_xlabel("times in the training rows, and how many test tokens are such")
+        ax.set_title("nats a token", color=MUTED)
+        _label_ends(figure, ax, ends)
+        return _svg(figure, "frequency")
+
+
+def _often(least: int) -> str:
+    """A power of ten, and what comes before the next."""
+    if least < 1:
+        return "never"
+    unit, worth = ("M", 10**6) if least >= 10**6 else ("k", 1000) if least >= 1000 else ("", 1)
+    return f"{least // worth}–{10 * least // worth - 1}{unit}"
 
 
 def scatter(f: Findings) -> str | None:
