@@ -14,7 +14,7 @@ from understudy.study import trained
 from understudy.worlds.rows import trained as schooled
 from understudy.worlds.texts import adamw, texts
 
-SCHOOL = 200  # steps of every teacher
+SCHOOL = 160  # steps of every teacher
 
 
 class CapacityGap(Study):
@@ -80,7 +80,7 @@ def shape(width, layers):
 def world(seed, width, small, teacher=16):
     shapes = (shape(width, 1), shape(teacher, 1 if small else 2))
     place = texts(seed, small=small, shapes=shapes)
-    return recast(place, steps=4) if small else recast(place, steps=120, player=Player(adamw(6e-3), cosine(120, 12), clip=1.0))
+    return recast(place, steps=4) if small else recast(place, steps=100, player=Player(adamw(6e-3), cosine(100, 10), clip=1.0))
 
 
 def marked(place, net, small):
