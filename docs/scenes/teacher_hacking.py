@@ -1,5 +1,5 @@
-"""Distance to the oracle against distance to the teacher while a student learns from one: where a line turns up, the student has begun
-to take over the teacher's mistakes. Beside it the distance to the oracle by step; thin lines are seeds."""
+"""Distance to the oracle against distance to the teacher while a student learns from one: where a line turns up, the student
+has begun to take over the teacher's mistakes. Beside it the distance to the oracle by step; thin lines are seeds."""
 
 import json
 import statistics

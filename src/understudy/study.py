@@ -34,8 +34,8 @@ def trained(method: Method, world: World, seed: int, after: Callable[[Run], None
 def run(study: Study, seeds: int, folder: Path, say: Say = lambda *_: None, small: bool = False) -> dict[str, Any]:
     """Measure every cell under every seed, and say what came out: what `<folder>/<name>.json` holds.
 
-    After each cell `<name>.part.json` is written, and taken up again where study, grid and versions are the same. say(done, of) is
-    told how far it is. One thread, so that the bits don't depend on the machine's number of cores.
+    After each cell `<name>.part.json` is written, and taken up again where study, grid and versions are the same. say(done, of)
+    is told how far it is. One thread, so that the bits don't depend on the machine's number of cores.
     """
     plan = [(seed, at) for seed in range(seeds) for at in study.cells(small)]  # seed by seed, so that what they share is near
     path = _path(study, folder, ".part.json")
