@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 import understudy.publish
 import understudy.report.html
-from integration import sharded
+from integration import sharded, spoken_ranks
 from understudy import config as configuration
 from understudy.core import checkpoint
 from understudy.core.fit import fit
@@ -100,3 +100,26 @@ def test_a_sharded_student_learns_what_a_whole_one_learns(name, tmp_path):
     launch(("--use_fsdp", "--fsdp_version", "2"), "sharded.py", str(tmp_path), name)
     for rank in (0, 1):
         near(dict(one), load_file(tmp_path / f"{name}.{rank}.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [("whole", ("--multi_gpu",)), ("parts", ("--multi_gpu",)), ("sharded", ("--use_fsdp", "--fsdp_version", "2"))],
+)
+def test_a_token_counts_alike_whoever_has_it(tmp_path: Path, name: str, how: tuple[str, ...]) -> None:
+    """Processes with unequal numbers of tokens, parts of a step, a teacher and a student in pieces: the mean is over all tokens of the step."""
+    launch(how, "spoken_ranks.py", str(tmp_path), name)
+    first, second = (load_file(tmp_path / f"{name}.{r}.safetensors") for r in (0, 1))
+    dtype = torch.get_default_dtype()
+    one = spoken_ranks.train(ranks=2)
+    torch.set_default_dtype(dtype)
+    for k, v in one.items():
+        assert torch.equal(first[k], second[k]) and torch.allclose(v, first[k], rtol=1e-9, atol=1e-9), k
+
+
+@pytest.mark.parametrize("how", [("--multi_gpu",), ("--use_fsdp", "--fsdp_version", "2")])
+def test_processes_that_write_stay_together(tmp_path: Path, how: tuple[str, ...]) -> None:
+    """Each judges what its own student wrote, of whatever length, and all hold the same student after it."""
+    launch(how, "spoken_ranks.py", str(tmp_path), "on-policy")
+    first, second = (load_file(tmp_path / f"on-policy.{r}.safetensors") for r in (0, 1))
+    assert all(torch.equal(v, second[k]) for k, v in first.items())

@@ -26,9 +26,10 @@ def wanted() -> bool:
 
 
 def shard(net: nn.Module) -> nn.Module:
-    """The same network, sharded in place: block by block where it has blocks, then the rest. It must be asked through its forward."""
+    """The same network, sharded in place: block by block where it has blocks, then the rest. It must be asked through its forward, or, where
+    it writes, through `write`."""
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
     place = devices.accelerator()
     whole = copy.deepcopy(net)
@@ -37,6 +38,8 @@ def shard(net: nn.Module) -> nn.Module:
         for block in blocks:
             fully_shard(block, mesh=mesh)
     fully_shard(net, mesh=mesh)
+    if hasattr(net, "write"):
+        register_fsdp_forward_method(net, "write")  # type: ignore[arg-type]
     object.__setattr__(net, "_whole", whole.to("meta"))  # not a part of the network
     return net
 

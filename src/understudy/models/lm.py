@@ -87,6 +87,8 @@ class LM(nn.Module):
         pad, rows = self._config.pad_token_id, self.head.weight.shape[0]
         if rows > self.size:  # padding of the head is no word
             how["suppress_tokens"] = list(range(self.size, rows))
+        if "_whole" in vars(self):  # in parts: nobody may stop before the last one does
+            how["synced_gpus"] = True
         with evaluating(self):
             said: Tensor = self.inner.generate(  # type: ignore[operator]
                 **prompt, **how, do_sample=not greedy, max_new_tokens=more, pad_token_id=0 if pad is None else pad

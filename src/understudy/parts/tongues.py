@@ -47,5 +47,5 @@ def span_logp(q: Lazy, y: Tensor, span: Tensor, spans: int) -> Tensor:
 def likelihood_match(p: Tensor, q: Tensor, t: float) -> Tensor:
     """Binary KL between a stretch's likelihoods p^(1/t) and q^(1/t), from their logs (Minixhofer et al. 2025, arXiv:2503.20083); [...], [...] -> [...]"""
     lp, lq = (p / t).clamp(max=-1e-6), (q / t).clamp(max=-1e-6)
-    no = lambda x: torch.log(-torch.expm1(x))
-    return lp.exp() * (lp - lq) - torch.expm1(lp) * (no(lp) - no(lq))
+    p_no, q_no = torch.log(-torch.expm1(lp)), torch.log(-torch.expm1(lq))
+    return lp.exp() * (lp - lq) - torch.expm1(lp) * (p_no - q_no)

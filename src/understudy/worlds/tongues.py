@@ -52,7 +52,7 @@ def tongues(seed: int = 0, *, ready: bool = False, small: bool = False, path: st
     where = None if path is None else Path(path)
     size, words, length, most = (60_000, (280, 270), 12, 64) if small else (600_000, (512, 400), 48, None)
     batch, steps = (8, 24) if small else (16, 200)
-    data, own = _prepared(size, words, length, where, most)
+    data, _ = _prepared(size, words, length, where, most)
     pupil, master = TINY if small else SHAPES
     world = Texts(seed=seed, data=data, batch=batch, steps=steps, new_student=functools.partial(llama, words[0], pupil), stop=1,
                   player=Player(adamw(4e-3), cosine(steps, steps // 10), clip=1.0))  # fmt: skip
