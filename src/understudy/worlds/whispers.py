@@ -126,8 +126,6 @@ class Whispers(Rows):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.signal not in SIGNALS:
-            raise refuse("whispers.signal", self.signal, f"one of {', '.join(SIGNALS)}")
         self.metric, self.share = "minus the KL of a word from the oracle (nats)", False
 
     def source(self, run: Any) -> Batch:
@@ -171,10 +169,19 @@ def _adam(lr: float) -> Player:
 
 
 def whispers(
-    seed: int = 0, *, ready: bool = False, small: bool = False, prompts: int = 64, answers: int = 1, **changes: Any
+    seed: int = 0,
+    *,
+    ready: bool = False,
+    small: bool = False,
+    signal: str = "offline",
+    prompts: int = 64,
+    answers: int = 1,
+    **changes: Any,
 ) -> Whispers:
     """The world; `ready` lets teacher and student hear the oracle first. The student has `answers` of the teacher's to each of
     `prompts`."""
+    if signal not in SIGNALS:
+        raise refuse("whispers.signal", signal, f"one of {', '.join(SIGNALS)}")
     width, deep, held, batch, steps = (8, 12, 16, 8, 24) if small else (32, 48, 512, 32, 900)
     prompts = min(prompts, 32) if small else prompts
     oracle = Oracle(seed)
@@ -194,6 +201,7 @@ def whispers(
         batch=batch,
         steps=steps,
         oracle=oracle,
+        signal=signal,
         new_student=begin,
         given_teacher=teacher,
         player=_adam(2e-3),
