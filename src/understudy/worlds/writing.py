@@ -1,4 +1,4 @@
-"""Texts that are to be written on: after the first half of a row, and scored by what the student itself writes there.
+"""Texts that are to be written on: as many words after a prompt as it has, scored by what the student itself writes there.
 
 The models of `texts`; the student has read for a while before it is taught, as the papers' students were fine-tuned first. The score is minus the
 divergence KL(student || teacher) of a word, along what the student writes after prompts of files that neither has read: 0 is a student that
@@ -30,7 +30,9 @@ from understudy.worlds.texts import Corpus, Part, Texts, adamw, texts
 
 @dataclass
 class Writing(Texts):
-    """Rows whose second half is asked for, and prompts that are their first."""
+    """Rows that begin with a prompt and are asked for after it. judged: rows of a split that a student is scored on, the first so many."""
+
+    judged: int = 256
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,8 +54,8 @@ class Writing(Texts):
         judge = freeze(self.given_teacher).to(device)
         apart, words = 0.0, 0
         with evaluating(made), stream(self.seed, "likeness"):
-            for i in range(0, rows_in(split.prompt), self.chunk):
-                prompt = {k: v[i : i + self.chunk].to(device) for k, v in split.prompt.items()}
+            for i in range(0, min(self.judged, rows_in(split.prompt)), self.chunk):
+                prompt = {k: v[i : min(i + self.chunk, self.judged)].to(device) for k, v in split.prompt.items()}
                 said = self.play(made, prompt)
                 distance = reverse_kl(judge(said.x), made(said.x), each=True)
                 apart, words = apart + distance.double().sum().item(), words + distance.numel()
@@ -61,7 +63,7 @@ class Writing(Texts):
 
 
 class Halves:
-    """A corpus whose rows are asked for after their first half, which is the prompt."""
+    """A corpus whose rows are cut at twice the length of their prompts, and asked for after those."""
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
@@ -73,16 +75,12 @@ class Halves:
 
 
 def halved(part: Part) -> Part:
-    """The same rows, with answers from the word after the first half on."""
-    ids = part.x["input_ids"]
-    half = ids.shape[1] // 2
-    asked = torch.arange(ids.shape[1]).expand_as(ids) >= half - 1
-    begin = ids[:, :half].contiguous()
-    return Part(
-        {"input_ids": ids, "asked": asked},
-        part.y.masked_fill(~asked, -1),
-        {"input_ids": begin, "attention_mask": torch.ones_like(begin)},
-    )
+    """The same rows: a prompt, and as many words after it, of which each and the one after the last are to be answered."""
+    assert part.prompt is not None
+    half = part.prompt["input_ids"].shape[1]
+    ids = part.x["input_ids"][:, : 2 * half].contiguous()
+    asked = torch.arange(2 * half).expand_as(ids) >= half - 1
+    return Part({"input_ids": ids, "asked": asked}, part.y[:, : 2 * half].masked_fill(~asked, -1), part.prompt)
 
 
 def writing(
@@ -90,9 +88,10 @@ def writing(
 ) -> Writing:
     """The world; `ready` trains its teacher and its student's start (once a process and seed)."""
     plain = texts(seed, ready=ready, small=small, path=path)
-    steps = 24 if small else 100
-    world = Writing(seed=seed, data=Halves(plain.data), batch=plain.batch, steps=steps, new_student=plain.new_student, given_teacher=plain.given_teacher,
-                    more=plain.data.train.x["input_ids"].shape[1] // 2, stop=plain.stop, player=Player(adamw(1e-3), cosine(steps, steps // 10), clip=1.0))  # fmt: skip
+    steps = 24 if small else 60
+    data = Halves(plain.data)
+    world = Writing(seed=seed, data=data, batch=plain.batch, steps=steps, new_student=plain.new_student, given_teacher=plain.given_teacher,
+                    more=data.train.x["input_ids"].shape[1] // 2, stop=plain.stop, player=Player(adamw(1e-3), cosine(steps, steps // 10), clip=1.0))  # fmt: skip
     if ready and not small:
         world.new_student = functools.partial(
             copy.deepcopy, _begun(seed, None if path is None else Path(path), torch.get_default_dtype())

@@ -29,7 +29,7 @@ class Bounds(nn.Module):
         return low, high + 0.5
 
     def gates(self, u, s, y):
-        """log m [T, V] of logits u, s [T, V] and words y [T]; a word stands where the middle of its mass is, the likeliest first."""
+        """log m [T, V] of logits u, s [T, V] and words y [T]; a word stands where the middle of its mass is, likeliest first."""
         p = u.softmax(-1)
         low, high = self(p, s.detach().softmax(-1))
         mass, order = p.sort(descending=True)
