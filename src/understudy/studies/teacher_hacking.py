@@ -80,12 +80,13 @@ class TeacherHacking(Study):
         less = lambda a, b: interval([x - y for x, y in zip(rise[a], rise[b], strict=True)])
         hacked, nearer = interval(rise["offline"]), interval(falls)
         found = [
-            Finding("offline: rise of the distance to the oracle", hacked, hacked["low"] >= RISE),
+            Finding(f"offline: rise of the distance to the oracle, at least {RISE}", hacked, hacked["low"] >= RISE),
             Finding("offline: change of the distance to the teacher meanwhile", nearer, nearer["high"] < 0),
         ]
         for name in ("online", "on-policy"):
-            spared = less("offline", name)
-            found.append(Finding(f"rise offline over {name}", spared, spared["low"] > 0 and interval(rise[name])["high"] < RISE))
+            here, spared = interval(rise[name]), less("offline", name)
+            found.append(Finding(f"{name}: rise of the distance to the oracle, less than {RISE}", here, here["high"] < RISE))
+            found.append(Finding(f"rise offline over {name}", spared, spared["low"] > 0))
         for what, effect in (("rise offline over many answers", less("offline", "many answers")),
                              ("rise on few prompts over offline", less("few prompts", "offline"))):  # fmt: skip
             found.append(Finding(what, effect, effect["low"] > 0))
