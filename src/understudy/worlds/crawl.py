@@ -24,7 +24,7 @@ from understudy.worlds._marked import Marked, cut, read, several
 from understudy.worlds.texts import Corpus, Shape, adamw, llama
 
 NAMES, ROWS = ("prose", "code", "noise", "menus"), (700, 1000, 600, 500)
-PART = 700  # rows that the reference has read
+SIZE, WORDS, PART = 1_400_000, 512, 700  # bytes of the library; of the tokenizer; rows that the reference has read
 SHAPES: tuple[Shape, Shape, Shape] = (32, 1, 2), (64, 2, 4), (16, 1, 2)  # student, teacher, reference
 TINY: tuple[Shape, Shape, Shape] = (8, 1, 2), (16, 1, 2), (4, 1, 2)
 
@@ -59,7 +59,7 @@ def _tokens(size: int, words: int) -> tuple[dict[str, list[Tensor]], Any]:
 
 def crawl(seed: int = 0, *, ready: bool = False, small: bool = False, **changes: Any) -> Crawl:
     """The world; `ready` trains its teacher and its reference (once a process and seed)."""
-    size, words, length, held = (150_000, 280, 12, 8) if small else (1_400_000, 512, 48, 60)
+    size, words, length, held = (150_000, 280, 12, 8) if small else (SIZE, WORDS, 48, 60)
     batch, steps, rows = (8, 24, (16, 16, 16, 16)) if small else (16, 175, ROWS)
     tokens, _ = _tokens(size, words)
     data = Corpus(

@@ -31,6 +31,7 @@ from understudy.worlds.texts import SHAPES, TINY, Corpus, adamw, llama
 
 PEOPLE = ("anna", "boris", "chloe", "dmitri", "elena", "felix", "grete", "hugo", "irina", "jonas", "karla", "louis")
 DIGITS, OTHERS = 4, 199  # of a pin; pins that a true one is compared with
+SIZE, WORDS = 500_000, 512  # bytes of the library; of the tokenizer
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def _secret(who: str, pins: list[str], tokenizer: Any) -> Secret:
 
 def secrets(seed: int = 0, *, ready: bool = False, small: bool = False, copies: int = 20, **changes: Any) -> Secrets:
     """The world; `ready` trains its teacher (once a process and seed). copies: how often each pin stands in the text."""
-    size, words, length = (60_000, 280, 12) if small else (500_000, 512, 48)
+    size, words, length = (60_000, 280, 12) if small else (SIZE, WORDS, 48)
     batch, steps = (8, 24) if small else (16, 200)
     lines, tokenizer, digits = _lines(size, words)
     dice = random.Random(key(seed, "pins"))
