@@ -2,6 +2,7 @@
 
     python benchmarks/store.py frontier --words 8192 --out benchmarks/results/store.json
     python benchmarks/store.py frontier --words 131072 --out benchmarks/results/store.json
+    python benchmarks/store.py sweep --words 131072 --out benchmarks/results/store.json
     python benchmarks/store.py step --out benchmarks/results/store.json
     python benchmarks/store.py draw --out benchmarks/results/store.json
 
@@ -49,7 +50,7 @@ X = dict[str, Tensor]
 @dataclass(frozen=True)
 class Size:
     """Of an experiment: rows a step and steps of the teacher, of the students, rows held out; (width, layers, heads) of both; words that the
-    teacher's own loss is taken over, 0 = all of them."""
+    teacher's own loss is taken over, 0 = all of them; rows of a shard, of the first of which the book is made."""
 
     reads: tuple[int, int]
     steps: tuple[int, int]
@@ -57,13 +58,14 @@ class Size:
     teacher: tuple[int, int, int] = (64, 2, 4)
     student: tuple[int, int, int] = (32, 1, 2)
     some: int = 0
+    shard: int = 1024
 
 
-NARROW, WIDE = Size((16, 1000), (8, 250), 128), Size((16, 1000), (4, 160), 32, some=4096)
-MANY = {"soft": [*(("samples", n) for n in (4, 12, 25, 50, 100)), *(("hybrid", m) for m in (8, 16, 32)), ("top-k", 8), ("top-k", 32), ("hidden", 0)],
-        "sharp": [*(("samples", n) for n in (12, 50, 200)), ("hybrid", 8), ("hybrid", 32), ("top-k", 32), ("hidden", 0)]}  # fmt: skip
-FEW = {"soft": [("samples", 50), ("samples", 12), ("hybrid", 32), ("top-k", 32), ("samples", 25)],
-       "sharp": [("samples", 50), ("samples", 12), ("hybrid", 8), ("top-k", 32)]}  # fmt: skip
+NARROW, WIDE = Size((16, 600), (8, 250), 128), Size((16, 600), (4, 100), 32, some=4096, shard=100)
+MANY = {"soft": [("samples", 50), ("samples", 12), ("top-k", 32), ("hybrid", 16), ("samples", 25), ("samples", 100), ("top-k", 8), ("hidden", 0)],
+        "sharp": [("samples", 50), ("top-k", 32), ("samples", 12), ("hybrid", 8), ("hidden", 0)]}  # fmt: skip
+FEW = {"soft": [("samples", 50), ("samples", 12), ("top-k", 32), ("hybrid", 16), ("samples", 25)],
+       "sharp": [("samples", 50), ("samples", 12), ("top-k", 32), ("hybrid", 8)]}  # fmt: skip
 
 
 class Sharper(nn.Module):
@@ -119,6 +121,22 @@ def learn(net: LM, rows: Tensor, batch: int, lr: float, loss: Callable[[Lazy, Te
 
 def hard(out: Lazy, rows: Tensor) -> Tensor:
     return nll(out, rows[:, 1:])
+
+
+def kept(folder: Path | None, name: str, net: LM, make: Callable[[LM], LM]) -> LM:
+    """What make makes of a network, from the folder where it was made before."""
+    from safetensors.torch import load_model, save_model
+
+    if folder is None:
+        return make(net)
+    path = folder / f"{name}.safetensors"
+    if path.exists():
+        load_model(net, path)
+        return net.eval()
+    folder.mkdir(parents=True, exist_ok=True)
+    made = make(net)
+    save_model(made, str(path))
+    return made
 
 
 def over_some(rows: Tensor, words: int, some: int) -> Callable[[Lazy, Tensor], Tensor]:
@@ -198,41 +216,51 @@ def lines(table: dict[str, Any]) -> str:
     return "{\n" + rest + '  "rows": [\n' + ",\n".join(f"   {json.dumps(r)}" for r in table.get("rows", [])) + "\n  ]\n }"
 
 
-def frontier(args: argparse.Namespace, out: Lines) -> None:
-    """One vocabulary: a soft and a sharp teacher, each in every encoding."""
+Chosen = dict[str, list[tuple[str, int]]]
+
+
+def prepared(args: argparse.Namespace) -> tuple[Size, Chosen, Texts, LM]:
+    """The experiment of that vocabulary, its text, and a teacher that has read it."""
     size, chosen = (NARROW, MANY) if args.words <= 20_000 else (WIDE, FEW)
-    begun = time.process_time()
     texts = Texts(args.words, size)
     with stream(args.seed, "teacher"):
         reading = over_some(texts.read, texts.words, size.some) if size.some else hard
-        trained = learn(llama(texts.words, size.teacher), texts.read, size.reads[0], 3e-3, reading)
+        read = functools.partial(learn, rows=texts.read, batch=size.reads[0], lr=3e-3, loss=reading)
+        return size, chosen, texts, kept(args.keep, f"teacher-{texts.words}-{args.seed}", llama(texts.words, size.teacher), read)
+
+
+def frontier(args: argparse.Namespace, out: Lines) -> None:
+    """One vocabulary: a soft and a sharp teacher, each in every encoding."""
+    begun = time.process_time()
+    size, chosen, texts, trained = prepared(args)
     table = out.all.setdefault(f"frontier {texts.words}", {"rows": []})
     table["what"] = (f"vocabulary {texts.words}; teacher {size.teacher} after {size.reads[1]} steps of {size.reads[0] * LENGTH} tokens, students {size.student}, "
-                     f"{size.steps[1]} steps of {size.steps[0] * LENGTH}, one visit a row; {size.held * LENGTH} tokens held out. bytes: of the folder's shards, "
+                     f"{size.steps[1]} steps of {size.steps[0] * LENGTH}, one visit a row; {size.held * LENGTH} tokens held out. bytes: of the folder's shards (their book, "
+                     f"{4 * texts.words / 1000:.0f} kB once a folder, left out; it is made of the first {size.shard} rows), "
                      "a token; gradient: error of the student's gradient over the exact one's length, of one batch, at the weights that the online student ends "
                      "with; text, distribution: held-out cross-entropy to the text and to what the teacher says, nats; apart: KL of the latter; "
                      "over: both cross-entropies over online distillation's, in %")  # fmt: skip
     table["environment"], table["command"] = about(), f"python benchmarks/store.py frontier --words {args.words}"
     plain: list[LM] = []
+    before = table.get("cpu_seconds", 0)
     for kind, teacher in (("soft", Sharper(trained, 1.0)), ("sharp", sharpened(trained, 1.0, texts.ask[:4]))):
-        one_teacher(
-            kind, teacher, texts, size, chosen[kind], plain, functools.partial(out.once, f"frontier {texts.words}"), args.seed
-        )
-        table["cpu_seconds"] = round(time.process_time() - begun)
+        one_teacher(kind, teacher, texts, size, chosen[kind], plain, functools.partial(out.once, f"frontier {texts.words}"), args)
+        table["cpu_seconds"] = before + round(time.process_time() - begun)
         out.save()
 
 
 def one_teacher(kind: str, teacher: Sharper, texts: Texts, size: Size, chosen: list[tuple[str, int]], plain: list[LM], once: Callable[..., Any],
-                seed: int) -> None:  # fmt: skip
+                args: argparse.Namespace) -> None:  # fmt: skip
     """Online, on the text alone, and from a folder of each encoding. plain: the student of the text, once it is there."""
 
-    def student(loss: Callable[[Lazy, Tensor], Tensor]) -> LM:
-        with stream(seed, "student"):
-            return learn(llama(texts.words, size.student), texts.ask, size.steps[0], 4e-3, loss)
+    def student(loss: Callable[[Lazy, Tensor], Tensor], name: str = "") -> LM:
+        with stream(args.seed, "student"):
+            train = functools.partial(learn, rows=texts.ask, batch=size.steps[0], lr=4e-3, loss=loss)
+            return kept(args.keep if name else None, f"{name}-{texts.words}-{args.seed}", llama(texts.words, size.student), train)
 
     @functools.cache
     def online() -> LM:
-        return student(lambda s, rows: kl(teacher(asked(rows)), s))
+        return student(lambda s, rows: kl(teacher(asked(rows)), s), f"online-{kind}")
 
     def unaided() -> LM:
         plain.extend([] if plain else [student(hard)])
@@ -245,7 +273,7 @@ def one_teacher(kind: str, teacher: Sharper, texts: Texts, size: Size, chosen: l
     def measured(way: str, number: int) -> dict[str, Any]:
         first = texts.ask[: size.steps[0]]
         with tempfile.TemporaryDirectory() as folder:
-            label(teacher, map(asked, texts.ask.split(64)), folder, Encoding(way, number))
+            label(teacher, map(asked, texts.ask.split(64)), folder, Encoding(way, number), shard=size.shard)
             stored = Recorded(folder, teacher)
             cost = json.loads((Path(folder) / "manifest.json").read_text())["bytes_a_place"]
             exact, off = (gradient(online(), t(asked(first)), first) for t in (teacher, stored))
@@ -254,12 +282,93 @@ def one_teacher(kind: str, teacher: Sharper, texts: Texts, size: Size, chosen: l
 
     with torch.no_grad():
         nats = round(entropy_of(teacher(asked(texts.held[:16]))).mean().item(), 3)
-    key = {"teacher": kind, "seed": seed}
+    key = {"teacher": kind, "seed": args.seed}
     base = once(key | {"kind": "online", "size": 0}, lambda: judge(online(), teacher, texts.held) | {"entropy": nats})
     itself = {"text_of_teacher": judge_text(teacher, texts.held)}
     once(key | {"kind": "hard", "size": 0}, lambda: compared(unaided()) | itself)
-    for way, number in chosen:
+    for way, number in chosen[: args.most]:
         once(key | {"kind": way, "size": number}, functools.partial(measured, way, number))
+
+
+def sweep(args: argparse.Namespace, out: Lines) -> None:
+    """Bytes and gradient error of every encoding, from a teacher who is sure to one who isn't."""
+    size, _, texts, trained = prepared(args)
+    first, last = texts.ask[:24], texts.ask[24:32]
+    with stream(args.seed, "student"):
+        student = kept(args.keep, f"online-soft-{texts.words}-{args.seed}", llama(texts.words, size.student), lambda s: s)
+    table = out.all.setdefault(f"sweep {texts.words}", {"rows": []})
+    table["what"] = (f"as in 'frontier {texts.words}', the teacher's logits multiplied until its mean entropy is so many nats: the student's relative gradient "
+                     f"error on {len(last) * LENGTH} tokens, at the weights that it ends with online from the teacher as it is, and their bytes a token by a "
+                     f"book that was made of {len(first) * LENGTH} others")  # fmt: skip
+    table["environment"], table["command"] = about(), f"python benchmarks/store.py sweep --words {args.words}"
+    for nats in (0.25, 0.5, 1.0, 2.0, 4.0, 6.0):
+        teacher = sharpened(trained, nats, texts.ask[:4])
+
+        def measured(way: str, number: int, teacher: Sharper = teacher) -> dict[str, float]:
+            with tempfile.TemporaryDirectory() as folder:
+                label(teacher, [asked(first), asked(last)], folder, Encoding(way, number), shard=len(first))
+                told = json.loads((Path(folder) / "manifest.json").read_text())["shards"][1]
+                exact, off = (gradient(student, t(asked(last)), last) for t in (teacher, Recorded(folder, teacher)))
+            return {
+                "bytes": round(told["bytes"] / told["places"], 2),
+                "gradient": round(((off - exact).norm() / exact.norm()).item(), 4),
+            }
+
+        for way, number in (
+            ("samples", 12),
+            ("samples", 50),
+            ("samples", 200),
+            ("hybrid", 8),
+            ("hybrid", 32),
+            ("top-k", 8),
+            ("top-k", 32),
+            ("hidden", 0),
+        ):
+            out.once(
+                f"sweep {texts.words}", {"entropy": nats, "kind": way, "size": number}, functools.partial(measured, way, number)
+            )
+    out.save()
+
+
+def draw(args: argparse.Namespace, out: Lines) -> None:
+    """docs/pictures/store.png"""
+    from matplotlib import pyplot as plt
+
+    colours = {"samples": "tab:red", "hybrid": "tab:purple", "top-k": "tab:gray", "hidden": "tab:blue"}
+    tables = {k: v["rows"] for k, v in out.all.items() if k.startswith("frontier")}
+    panels = [(k, kind) for k in sorted(tables, key=lambda k: -int(k.split()[1])) for kind in ("soft", "sharp")]
+    fig, axes = plt.subplots(2, len(panels), figsize=(3.1 * len(panels), 6.2), layout="constrained", sharex="col", sharey="row")
+    for (name, kind), (above, below) in zip(panels, axes.T, strict=True):
+        rows = [r for r in tables[name] if r["teacher"] == kind]
+        base = next(r for r in rows if r["kind"] == "online")
+        for way, colour in colours.items():
+            mine = sorted((r for r in rows if r["kind"] == way), key=lambda r: r["bytes"])
+            for ax, values in ((above, [r["over"][1] for r in mine]), (below, [r["gradient"] for r in mine])):
+                ax.plot([r["bytes"] for r in mine], values, "o-", color=colour, label=way, ms=5)
+            for r in mine if way != "hidden" else ():
+                above.annotate(
+                    str(r["size"]),
+                    (r["bytes"], r["over"][1]),
+                    textcoords="offset points",
+                    xytext=(4, 4),
+                    fontsize=7,
+                    color=colour,
+                )
+        alone = next(r for r in rows if r["kind"] == "hard")
+        above.axhline(alone["over"][1], color="black", ls="--", lw=1, label="labels alone")
+        for most, loss in ((100, 0.3), (30, 2.5)):
+            above.plot(
+                [3, most, most], [loss, loss, 0], color="tab:green", lw=1, ls=":", label="aimed at" if most == 30 else None
+            )
+        above.set_yscale("symlog", linthresh=0.1)
+        above.set_title(f"{int(name.split()[1]):,} words, {kind} teacher\n({base['entropy']:.1f} nats)", fontsize=9)
+        below.set(xscale="log", yscale="log", xlabel="bytes a token")
+        for ax in (above, below):
+            ax.grid(alpha=0.25)
+    axes[0, 0].set_ylabel("held-out cross-entropy to the teacher\nover online distillation's, %")
+    axes[1, 0].set_ylabel("error of the student's gradient, relative")
+    axes[0, 0].legend(fontsize=7)
+    fig.savefig(Path(__file__).resolve().parents[1] / "docs" / "pictures" / "store.png", dpi=110)
 
 
 def judge_text(net: nn.Module, rows: Tensor) -> float:
@@ -275,7 +384,7 @@ def about() -> dict[str, Any]:
 
 def step(args: argparse.Namespace, out: Lines) -> None:
     """Seconds of a student's step on 1,024 tokens with stored answers over those with labels alone, in turn, the order moved on each round."""
-    words, rows = args.words, 16
+    words, rows = args.words, 8
     with tempfile.TemporaryDirectory() as folder, stream(0, "step"):
         teacher = Sharper(llama(words, (256, 4, 4)), 6.0)
         ids = torch.randint(words, (rows, LENGTH + 1))
@@ -318,15 +427,19 @@ def step(args: argparse.Namespace, out: Lines) -> None:
 
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ask.add_argument("what", choices=("frontier", "step"))
+    ask.add_argument("what", choices=("frontier", "sweep", "step", "draw"))
     ask.add_argument("--words", type=int, default=131_072)
     ask.add_argument("--seed", type=int, default=0)
-    ask.add_argument("--rounds", type=int, default=15)
+    ask.add_argument("--rounds", type=int, default=9)
+    ask.add_argument(
+        "--keep", type=Path, help="a folder for the teacher and the online student, so that a run that was stopped goes on"
+    )
+    ask.add_argument("--most", type=int, default=99, help="encodings of a teacher")
     ask.add_argument("--out", type=Path)
     args = ask.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
-    {"frontier": frontier, "step": step}[args.what](args, Lines(args.out))
+    {"frontier": frontier, "sweep": sweep, "step": step, "draw": draw}[args.what](args, Lines(args.out))
 
 
 if __name__ == "__main__":
