@@ -21,15 +21,15 @@ class CapacityGap(Study):
     """A larger teacher isn't always a better one, and the best one's size grows in proportion to the student's.
 
     Language models of three widths learn the next word of program text, half from the text and half from a teacher of one of
-    five widths, each of which read equally long. Sizes are counted in parameters: students of 4.7, 7.6 and 10.7 thousand,
-    teachers of 13, 24, 37, 70 and 114 thousand, so that the paper's ratio, 2.5, lies inside of the grid for each of them.
+    five widths, each of which read equally long. Sizes are counted in parameters: students of 4.8, 7.6 and 10.8 thousand,
+    teachers of 13, 24, 37, 71 and 115 thousand, so that the paper's ratio, 2.5, lies inside of the grid for each of them.
 
     The claim holds where (1) the largest teacher isn't the best: for each seed and student, the teacher that was best under the
     other seeds is better than the largest, and the interval of the mean over students lies above 0; (2) the best size is in
     proportion: the slope of log best size over log student size, one a seed, has an interval that lies above 0 and holds 1.
 
     Departures: the paper's students are pruned from their teachers, these begin at random; its models have 0.1 to 7 billion
-    parameters. A hundred kilobytes of text and a minute of training are far from where capacity binds.
+    parameters. A minute of training on program text is far from where capacity binds.
     """
 
     card = Claim(
@@ -49,16 +49,16 @@ class CapacityGap(Study):
 
     def outcome(self, cells):
         students, teachers = (sorted({c.at[k] for c in cells}) for k in ("student", "teacher"))
-        big = {k: c.got["sizes"][i] for i, name in enumerate(("student", "teacher")) for c in cells for k in [(name, c.at[name])]}
+        large = {(k, c.at[k]): math.log(n) for c in cells for k, n in zip(("student", "teacher"), c.got["sizes"], strict=True)}
         score = {(s, seed): over(cells, "likelihood", seed, {"student": s}) for s in students for seed in seeds(cells)}
-        lost, slopes = [], []
+        gained, slopes = [], []
         for seed in seeds(cells):
             others = [k for k in seeds(cells) if k != seed]
-            chosen = {s: best([statistics.mean(score[s, k][i] for k in others) for i in range(len(teachers))]) for s in students}
-            lost.append(statistics.mean(score[s, seed][chosen[s]] - score[s, seed][-1] for s in students))
-            here = [math.log(big["teacher", teachers[best(score[s, seed])]]) for s in students]
-            slopes.append(statistics.linear_regression([math.log(big["student", s]) for s in students], here).slope)
-        curse, law = interval(lost), interval(slopes)
+            means = {s: [statistics.mean(v) for v in zip(*(score[s, k] for k in others), strict=True)] for s in students}
+            gained.append(statistics.mean(score[s, seed][best(means[s])] - score[s, seed][-1] for s in students))
+            masters = [large["teacher", teachers[best(score[s, seed])]] for s in students]
+            slopes.append(statistics.linear_regression([large["student", s] for s in students], masters).slope)
+        curse, law = interval(gained), interval(slopes)
         return [
             Finding("likelihood over that from the largest teacher (nats a word)", curse, curse["low"] > 0),
             Finding("slope of log best teacher size over log student size", law, 0 < law["low"] <= 1 <= law["high"]),
