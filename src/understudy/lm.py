@@ -69,8 +69,9 @@ class LMJob(Job):
 def plan(config: Config, *, folder: Path | None = None) -> LMJob:
     """Load both models and all text, and train nothing. Raises `Refused` on whatever can't be used, before the first batch."""
     method, signal = registry.build(config.method), config.lm.signal
-    taught = None
-    if "teacher" in method.card.tags or config.teacher != NOBODY:
+    taught, remote = None, config.teacher.startswith("openai:")
+    needed = "teacher" in method.card.tags and not signal.startswith("store:") and not remote
+    if needed or (config.teacher != NOBODY and not remote):
         with stream(config.training.seed, "teacher"):
             taught = language.load(config.teacher)
         if not taught.trained:
@@ -92,7 +93,9 @@ def plan(config: Config, *, folder: Path | None = None) -> LMJob:
     if taught is not None:
         taught.net.shared = not sharding.wanted()
     if signal.startswith("store:"):
-        given = _stored(signal.removeprefix("store:"), teacher)
+        given = _stored(signal.removeprefix("store:"), taught, student)
+    elif remote:
+        given = _overheard(config, student)
     place, training = devices.accelerator(), config.training
     end = student.reader.tokenizer.eos_token_id
     world = Texts(seed=training.seed, rank=place.process_index, ranks=place.num_processes, data=data, batch=training.batch, parts=training.accumulate,
@@ -137,11 +140,33 @@ def _fit_together(method: Method, signal: str, student: language.Spoken, teacher
         )
 
 
-def _stored(path: str, teacher: language.Spoken) -> nn.Module:
+def _stored(path: str, teacher: language.Spoken | None, student: language.Spoken) -> nn.Module:
+    """Without a teacher the folder is taken at its word: nothing but the vocabulary can be compared."""
     from understudy.teachers import recorded
 
-    found: nn.Module = recorded.open(path, teacher.net)
+    found = recorded.open(path, None if teacher is None else teacher.net)
+    if teacher is None and found.plan.size != student.net.size:
+        raise refuse(
+            "store",
+            path,
+            f"a vocabulary of {student.net.size}, the student's; it holds one of {found.plan.size}",
+            "is it another tokenizer's?",
+        )
     return found
+
+
+def _overheard(config: Config, student: language.Spoken) -> nn.Module:
+    from understudy.teachers.overheard import Overheard
+    from understudy.teachers.remote import from_address
+
+    if config.lm.pack or config.lm.signal != "online":
+        raise refuse(
+            "lm.pack",
+            config.lm.pack,
+            "false, and signal=online: a remote teacher reads one document a row",
+            "--set lm.pack=false",
+        )
+    return Overheard(from_address(config.teacher), student.reader.tokenizer, student.net.size)
 
 
 def save(net: nn.Module, reader: chats.Reader, folder: Path) -> Path:
@@ -194,9 +219,10 @@ def found(job: LMJob, made: dict[str, nn.Module], seconds: float) -> Spoken:
 
 
 def language_teacher(job: LMJob) -> nn.Module | None:
-    """The model behind what was stored, or the teacher itself, or None where there is none."""
+    """The model behind what was stored, or the teacher itself, or None where neither is at hand."""
     given: Any = job.world.given_teacher
-    return getattr(given, "model", None) or given
+    behind = getattr(given, "model", given)
+    return behind if isinstance(behind, LM) else None
 
 
 def _own(x: Any, name: str) -> dict[str, torch.Tensor]:

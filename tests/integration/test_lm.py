@@ -11,13 +11,17 @@ import torch
 
 from integration.speakers import speaker, texts
 from understudy import config as configuration
+from understudy.core import registry
 from understudy.core.batch import Views
 from understudy.core.errors import Refused
+from understudy.core.fit import fit
+from understudy.core.run import start
 from understudy.data import chats
 from understudy.data.chats import Chats, Document, Reader, prepare
 from understudy.job import plan, resume
 from understudy.models import language
 from understudy.models.lm import LM
+from understudy.worlds import WORLDS
 
 
 @pytest.fixture(scope="session")
@@ -260,3 +264,15 @@ def test_a_head_that_is_not_all_there_is_refused() -> None:
     )
     with pytest.raises(Refused, match="output layer's"):
         LM(net, 32)
+
+
+@pytest.mark.parametrize("name", [n for n, e in registry.entries().items() if not e.card.tasks and "classes" not in e.card.tags])
+def test_methods_for_any_task_learn_from_language_models_as_they_stand(name: str) -> None:
+    run = fit(start(registry.get(name)(), WORLDS["texts"](0, small=True), 1, device="cpu"), 2)
+    assert all(p.isfinite().all() for p in run.nets.parameters())
+
+
+@pytest.mark.parametrize("name", [n for n, e in registry.entries().items() if "classes" in e.card.tags])
+def test_methods_for_classes_are_refused(name: str) -> None:
+    with pytest.raises(Refused, match=name):
+        start(registry.get(name)(), WORLDS["texts"](0, small=True), 1, device="cpu")

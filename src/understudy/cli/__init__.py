@@ -8,6 +8,7 @@ import typer
 
 from understudy import __version__
 from understudy.cli import compare, distill, doctor, eval, export, label, list, prove, rehearse, resume, show, study
+from understudy.cli import write as writing
 from understudy.cli.shared import Main, command, write
 
 ENDS = ("Exit codes: [bold]0[/] done · [bold]1[/] a check or a proof didn't hold · [bold]2[/] refused input · [bold]3[/] stopped, a loss was not "
@@ -37,6 +38,7 @@ def start(
 TRAIN, LOOK, CHECK = "Train", "Look", "Check"
 command(app, distill.distill, panel=TRAIN, examples=distill.EXAMPLES)
 command(app, resume.resume, panel=TRAIN, examples=resume.EXAMPLES)
+command(app, writing.write, panel=TRAIN, examples=writing.EXAMPLES)
 command(app, label.label, panel=TRAIN, examples=label.EXAMPLES, leave=("method", "epochs", "lr", "alone", "signal", "folder"))
 command(app, eval.evaluate, "eval", panel=TRAIN, examples=eval.EXAMPLES)
 command(app, export.export, panel=TRAIN, examples=export.EXAMPLES)

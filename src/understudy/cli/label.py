@@ -59,7 +59,20 @@ def label(
         )
     if config.lm.signal != "online":
         raise refuse("--signal", config.lm.signal, "left out: it is the teacher that is asked")
-    if config.student == Config.student:
+    if config.teacher.startswith("openai:"):
+        from understudy.teachers import Encoding
+        from understudy.teachers.remote import from_address
+
+        if any(v is not None for v in (samples, hybrid, top_k)) or hidden or temperature != 1:
+            raise refuse(
+                "label",
+                config.teacher,
+                "no encoding and temperature of ours: a server tells its topk",
+                "openai:<url>?model=<name>&topk=20",
+            )
+        encoding = Encoding("top-k", max(1, from_address(config.teacher).topk), 1.0)
+        config = dataclasses.replace(config, lm=dataclasses.replace(config.lm, pack=False))
+    elif config.student == Config.student:
         config = dataclasses.replace(config, student=config.teacher)
     with waiting(f"loading {config.teacher} and {config.data.address} …"):
         from understudy.core import devices
@@ -71,7 +84,8 @@ def label(
         x: Any = job.data.parts["train"].x
         x = x.of("teacher") if isinstance(x, Views) else x
         teacher: Any = job.world.given_teacher
-        teacher.to(place.device)
+        if next(teacher.parameters(), None) is not None:
+            teacher.to(place.device)
     rows, size = len(next(iter(x.values()))), config.training.batch
     parts = ({k: v[i : i + size] for k, v in x.items()} for i in range(0, rows, size))
     try:

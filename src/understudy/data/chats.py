@@ -212,10 +212,11 @@ def _tables(at: Address) -> dict[str, list[dict[str, Any]]]:
     )
     if "train" not in files:
         raise refuse(at.scheme, at.place, f"a file, or a folder with train.{at.scheme}")
-    return {split: _rows(file, at.scheme) for split, file in files.items()}
+    return {split: rows_of(file, at.scheme) for split, file in files.items()}
 
 
-def _rows(file: Path, scheme: str) -> list[dict[str, Any]]:
+def rows_of(file: Path, scheme: str) -> list[dict[str, Any]]:
+    """The rows of a .jsonl or .parquet file. Raises `Refused` naming the line."""
     with reading(file, scheme):
         if scheme == "parquet":
             return list(need("pyarrow.parquet", "pyarrow").read_table(file).to_pylist())

@@ -3,6 +3,7 @@
 from understudy.teachers.ensemble import Ensemble
 from understudy.teachers.labelling import label
 from understudy.teachers.outside import Sklearn, fit_sklearn
+from understudy.teachers.overheard import Overheard, written
 from understudy.teachers.recorded import Recorded
 from understudy.teachers.remote import Client, Remote
 from understudy.teachers.shards import Encoding
@@ -10,4 +11,4 @@ from understudy.teachers.spending import Budget
 from understudy.teachers.stored import Stored
 from understudy.teachers.tuned import Tuned
 
-__all__ = ["Budget", "Client", "Encoding", "Ensemble", "Recorded", "Remote", "Sklearn", "Stored", "Tuned", "fit_sklearn", "label"]
+__all__ = ["Budget", "Client", "Encoding", "Ensemble", "Overheard", "Recorded", "Remote", "Sklearn", "Stored", "Tuned", "fit_sklearn", "label", "written"]

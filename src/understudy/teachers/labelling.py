@@ -40,7 +40,8 @@ def fingerprint(teacher: nn.Module) -> str:
 
 def label(teacher: nn.Module, rows: Iterable[Any], folder: str | os.PathLike[str], encoding: Encoding | None = None, *, batch: int = 8, shard: int = ROWS,
           share: tuple[int, int] = (0, 1), progress: Callable[[int], None] = lambda _: None) -> bool:  # fmt: skip
-    """Ask a teacher that answers lazily about every row, and keep what it says; a folder that was begun is gone on with.
+    """Ask a teacher that answers lazily (or a server, `teachers.Overheard`) about every row, and keep what it says; a folder that was begun is
+    gone on with.
 
     rows: batches of x, the same rows in the same order at every call. batch: rows asked about at a time; shard: in a file.
     share=(k, n): of n processes on one folder this is the k-th; whoever is last finishes it. progress is told how many rows are done.
@@ -51,9 +52,14 @@ def label(teacher: nn.Module, rows: Iterable[Any], folder: str | os.PathLike[str
     if first is None:
         raise refuse("rows", [], "at least one batch")
     with torch.no_grad(), evaluating(teacher):
-        answer = _answer(teacher, each(first, lambda t: t[:1]))
-        plan = Plan(fingerprint(teacher), answer.size, _shape(first), encoding, shard)
-        writer = Writer(folder, plan, answer.heads if encoding.kind == "hidden" else (), alone=share[1] == 1)
+        heads, size, who = (), getattr(teacher, "size", 0), getattr(teacher, "address", "")
+        if not who:
+            answer = _answer(teacher, each(first, lambda t: t[:1]))
+            heads, size, who = answer.heads if encoding.kind == "hidden" else (), answer.size, fingerprint(teacher)
+        elif encoding.kind != "top-k":
+            raise refuse("encoding.kind", encoding.kind, "top-k: a server tells the likeliest words, and no others", "--top-k")
+        plan = Plan(who, size, _shape(first), encoding, shard)
+        writer = Writer(folder, plan, heads, alone=share[1] == 1)
         done = parts = 0
         for x, key in _shards(itertools.chain([first], rows), plan):
             if parts % share[1] == share[0] and not writer.has(parts, key):
@@ -79,6 +85,9 @@ def _answer(teacher: nn.Module, x: Any) -> Lazy:
 
 def _say(teacher: nn.Module, x: Any, key: Tensor, e: Encoding) -> list[Said]:
     """What is kept of each of these rows."""
+    if getattr(teacher, "address", ""):  # a server has said what there is to keep
+        told = teacher(x)
+        return list(Words.of(told.ids, told.logp).split((x["asked"] > 0).flatten(1).sum(1).tolist()))
     answer = _answer(teacher, x)
     places = [answer.shape[1]] * len(answer) if answer.asked is None else (answer.asked > 0).flatten(1).sum(1).tolist()
     flat = answer.rows()
@@ -140,7 +149,7 @@ class Writer:
             for name, now in json.loads(json.dumps(plan.to_dict())).items():
                 if self.told[name] != now:
                     raise refuse(f"label.{name}", now, f"{self.told[name]}, with which {self.folder} was begun", AGAIN)
-        elif self.folder.exists() and any(self.folder.iterdir()):
+        elif self.folder.exists() and any(p.name[0] != "." for p in self.folder.iterdir()):
             raise refuse("label.out", str(self.folder), "an empty folder, or one that was begun", AGAIN)
         else:
             write_atomically(self.folder / "manifest.json", json.dumps(plan.to_dict() | {"shards": None}, indent=1) + "\n")
@@ -186,7 +195,7 @@ class Writer:
             raise refuse("encoding.kind", "hidden", f"a teacher with one head; this one adds up {len(heads)}", "keep samples")
         (head,) = heads
         tensors = {"weight": head.weight} | ({} if head.bias is None else {"bias": head.bias})
-        tensors = {k: t.detach().cpu().contiguous().clone() for k, t in tensors.items()}
+        tensors = {k: t[: self.plan.size].detach().cpu().contiguous().clone() for k, t in tensors.items()}
         about = {"how": json.dumps([head.scale, head.cap, head.factor]), "digest": digest(tensors)}
         shards.write_tensors(self.folder / "head.safetensors", self.plan, tensors, about)
 
