@@ -117,7 +117,7 @@ def plan(config: Config, *, folder: Path | None = None) -> LMJob:
 
 
 def _writes(method: Method) -> bool:
-    return "acts" in method.card.tags
+    return bool({"acts", "rewrites"} & set(method.card.tags))
 
 
 def _fit_together(method: Method, signal: str, student: language.Spoken, teacher: language.Spoken) -> None:

@@ -9,6 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from understudy.core.errors import Refused
+
+
+class Lacks(Refused, AttributeError):
+    """A batch hasn't what a method asks of it: the world isn't of its kind."""
+
 
 class Views(dict[str, Any]):
     """One input as several models see it: `Views(student=ids, teacher=other_ids)`; a network takes its own on the way in."""
@@ -26,7 +32,9 @@ class Batch(dict[str, Any]):
 
     def __getattr__(self, name: str) -> Any:
         if name not in self:
-            raise AttributeError(f"this batch has {sorted(self)}, not '{name}'")
+            raise Lacks(
+                f"this batch has {sorted(self)}, not '{name}': the method is for another kind of rows (`understudy show` names its world)"
+            )
         return self[name]
 
     def to(self, device: torch.device) -> Batch:
