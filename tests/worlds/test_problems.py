@@ -57,12 +57,18 @@ def test_a_word_gives_the_answer_away_in_training_only() -> None:
     assert told(world.data.train) > 0.85 and told(world.data.valid) < 0.25
 
 
-def test_readings_are_answered() -> None:
-    world = readings(0, small=True)
-    for prompt, y in zip(world.data.train.x["prompt"], world.data.train.y, strict=True):
-        said, answer = words(world, prompt), words(world, y.clamp(min=0))[0]
-        items = [w for w in said[said.index(":") + 1 : -1] if w != "*"]
-        assert answer == (str(items.count("pens")) if said[0] == "how" else said[said.index("*", said.index(":")) + 1])
+def test_readings_are_answered_some_wrongly_in_training() -> None:
+    world = readings(0)
+
+    def right(part) -> float:
+        hits = 0
+        for prompt, y in zip(part.x["prompt"], part.y, strict=True):
+            said, answer = words(world, prompt), words(world, y.clamp(min=0))[0]
+            items = [w for w in said[said.index(":") + 1 : -1] if w != "*"]
+            hits += answer == (str(items.count("pens")) if said[0] == "how" else said[said.index("*", said.index(":")) + 1])
+        return hits / len(part.y)
+
+    assert right(world.data.valid) == right(world.data.pool) == 1 and 0.6 < right(world.data.train) < 0.9
 
 
 def folder(tmp_path: Path) -> Path:
