@@ -136,11 +136,11 @@ def _player(lr: float, steps: int) -> Player:
     return Player(_adam(lr), cosine(steps, steps // 20), clip=1.0)
 
 
-def _schooled(world: Problems, net: nn.Module, part: Part, steps: int, batch: int = 32) -> nn.Module:
+def _schooled(world: Problems, net: nn.Module, part: Part, steps: int) -> nn.Module:
     """The network after some steps on the labels of a part alone."""
     data = copy.copy(world.data)
     data.train = part
-    return trained(recast(world, data=data, size=len(part.y), batch=batch), net, steps, world.seed, player=_player(3e-3, steps))
+    return trained(recast(world, data=data, size=len(part.y)), net, steps, world.seed, player=_player(3e-3, steps))
 
 
 # ------------------------------------------------------------------------------------------------------------ the grammar of all
