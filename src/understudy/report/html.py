@@ -49,7 +49,7 @@ def render(f: Findings) -> str:
         (
             "Learning",
             "Each term of the loss, and the score on the validation rows.",
-            pictures.curves(f.history, lambda v: words.score(f, v)),
+            pictures.curves(f),
         ),
         ("Agreement by class", "How often the student decides as the teacher does" + _least(f), pictures.by_class(f)),
         ("Calibration", "On the dotted line a model is right as often as it is sure; below, less.", pictures.calibration(f)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ PAINT = {
 STYLE: dict[Any, Any] = {
     "font.size": 11.5,
     "svg.fonttype": "none",
+    "text.parse_math": False,  # names come from outside, and aren't formulas
     "axes.edgecolor": LINE,
     "axes.labelcolor": MUTED,
     "text.color": INK,
@@ -173,11 +175,16 @@ def _frontier(dots: list[_Dot], across: Callable[[float], str], up: Callable[[fl
         return _svg(figure, "frontier")
 
 
-def curves(history: Sequence[dict[str, float]], shown: Callable[[float], str], judged: str = "validation") -> str | None:
+def curves(f: Findings) -> str | None:
+    """Each loss term, and the validation score, against steps; None without a history."""
+    return learning(f.history, lambda v: words.score(f, v))
+
+
+def learning(history: Sequence[dict[str, float]], shown: Callable[[float], str], judged: str = "validation") -> str | None:
     """Each loss term, and what the validation rows said, against steps; None without a history. shown: a validation score in words."""
     steps = [row for row in history if "step" in row]
     terms = sorted({k for row in steps for k in row if k.startswith("loss/")})
-    lines = [(k.removeprefix("loss/"), *_series(steps, k), TERMS[i % len(TERMS)]) for i, k in enumerate(terms)]
+    lines = [(_brief(k.removeprefix("loss/")), *_series(steps, k), TERMS[i % len(TERMS)]) for i, k in enumerate(terms)]
     valid = _series(steps, "valid")
     panels = [p for p in ((lines, "loss terms"), ([("", *valid, STUDENT)], judged)) if any(len(line[1]) for line in p[0])]
     if not panels:
@@ -355,7 +362,8 @@ def thumbnail(x: Tensor, side: int = 96) -> bytes:
 
 @contextmanager
 def _style() -> Iterator[None]:
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the page's fonts draw the words
         matplotlib.rcdefaults()  # a user's matplotlibrc stays out of it
         matplotlib.rcParams.update(STYLE)
         yield
@@ -385,7 +393,7 @@ def _svg(figure: Figure, name: str) -> str:
     svg = re.sub(r"'DejaVu Sans'[^;\"]*", "Inter, system-ui, sans-serif", svg)
     for paint, role in PAINT.items():
         svg = svg.replace(paint, f"var(--{role}, {paint})")
-    return re.sub(r"\n\s*", "\n", svg)
+    return re.sub(r"\n\s*", "\n", re.sub(r"[\x00-\x08\x0b-\x1f]", "", svg))  # XML has no such characters
 
 
 def _note(ax: Axes, x: float, y: float, text: str, colour: str, *, ha: str) -> None:
@@ -432,6 +440,9 @@ def _roomy(ax: Axes, values: list[float]) -> None:
 
 
 def _class_name(f: Findings, c: int) -> str:
-    """At most 16 characters, and nothing that matplotlib would read as a formula."""
-    name = f.data.classes[c] if c < len(f.data.classes) else str(c)
-    return (name if len(name) <= 16 else name[:15] + "…").replace("$", r"\$")
+    return _brief(f.data.classes[c] if c < len(f.data.classes) else str(c))
+
+
+def _brief(name: str) -> str:
+    """At most 16 characters."""
+    return name if len(name) <= 16 else name[:15] + "…"

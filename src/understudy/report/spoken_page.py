@@ -16,6 +16,7 @@ from understudy.report.page import Figure, Frame, duration, render_page
 from understudy.report.spoken import CAST, Heard, Spoken, Word
 
 STEPS = (0.05, 0.2, 0.5, 1.0, 2.0)  # nats at which the colour of a token changes
+UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # of Unicode: controls, directions, halves of characters, separators
 PROMPT, LONGEST = 600, 600  # characters of a prompt, and tokens of a row, that are shown
 
 
@@ -52,17 +53,17 @@ class Speech:
     """A continuation; same: its beginning, as far as it is the teacher's too."""
 
     who: str
-    same: str
-    rest: str
+    same: tuple[Piece, ...]
+    rest: tuple[Piece, ...]
 
 
 @dataclass(frozen=True)
 class Scene:
     """A prompt's end, and who goes on how."""
 
-    prompt: str
+    prompt: tuple[Piece, ...]
     cut: bool
-    true: str
+    true: tuple[Piece, ...]
     speeches: tuple[Speech, ...]
 
 
@@ -95,19 +96,17 @@ def render(f: Spoken) -> str:
     return render_page("spoken.html.j2", frame, own)
 
 
-def visible(text: str) -> tuple[Piece, ...]:
-    """Ends of lines, tabs, runs of blanks and other characters that can't be seen get a mark; what is broken stays as it is."""
+def visible(text: str, blanks: bool = True) -> tuple[Piece, ...]:
+    """Characters that can't be seen get a mark; so do, if wished, ends of lines, tabs and runs of blanks, which stay as wide as they are."""
     pieces: list[Piece] = []
-    blank = not text.strip(" ")  # a token of blanks alone would be an empty box
+    alone = not text.strip(" ")  # a token of blanks alone would be an empty box
     for i, c in enumerate(text):
-        if c == "\n":
-            new = [Piece("⏎", True), Piece("\n")]
-        elif c == "\t":
-            new = [Piece("⇥", True), Piece("\t")]
-        elif c == " " and (blank or text[i - 1 : i] == " " or text[i + 1 : i + 2] == " "):
+        if c in "\n\t":
+            new = [Piece("⏎" if c == "\n" else "⇥", True)] * blanks + [Piece(c)]
+        elif c == " " and blanks and (alone or text[i - 1 : i] == " " or text[i + 1 : i + 2] == " "):
             new = [Piece("·", True)]
-        elif unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
-            new = [Piece(f"U+{ord(c):04X}", True)]
+        elif unicodedata.category(c) in UNSEEN:
+            new = [Piece(chr(0x2400 + ord(c)) if ord(c) < 0x20 else f"U+{ord(c):04X}", True)]
         else:
             new = [Piece(c)]
         for piece in new:
@@ -131,8 +130,8 @@ def scenes(f: Spoken) -> list[Scene]:
         speeches = []
         for c in sorted(s.says, key=lambda c: CAST.index(c.who) if c.who in CAST else len(CAST)):
             same = 0 if lead is None or c.who == "teacher" else _shared(lead, c.text)
-            speeches.append(Speech(c.who, c.text[:same], c.text[same:]))
-        made.append(Scene(s.prompt[-PROMPT:], len(s.prompt) > PROMPT, s.true, tuple(speeches)))
+            speeches.append(Speech(c.who, visible(c.text[:same], False), visible(c.text[same:], False)))
+        made.append(Scene(visible(s.prompt[-PROMPT:], False), len(s.prompt) > PROMPT, visible(s.true, False), tuple(speeches)))
     return made
 
 
@@ -198,14 +197,14 @@ def _table(heard: dict[str, Heard]) -> list[tuple[str, list[str]]]:
         *row("calibration error", [known(m.calibration, words.percent(m.calibration or 0.0)) for m in all_]),
         *row("parameters", [f"{m.parameters:,}" if m.parameters else "–" for m in all_]),
         *row("size", [words.size(m.bytes) if m.bytes else "–" for m in all_]),
-        *row("tokens judged a second", [f"{m.speed:,.0f}" if m.speed > 0 else "–" for m in all_]),
+        *row("tokens a second", [f"{m.speed:,.0f}" if m.speed > 0 else "–" for m in all_]),
     ]
 
 
 def _curves(f: Spoken) -> str | None:
     """The validation rows give a log-likelihood, which is drawn as a perplexity."""
     history = [{k: math.exp(min(-v, 700.0)) if k == "valid" else v for k, v in point.items()} for point in f.history]
-    return pictures.curves(history, spoken.perplexity, "perplexity, validation")
+    return pictures.learning(history, spoken.perplexity, "perplexity, validation")
 
 
 def _calibration(heard: dict[str, Heard]) -> str | None:
