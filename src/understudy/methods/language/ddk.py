@@ -21,8 +21,8 @@ class DDK(Method):
         r_t+1 = alpha psi / sum psi + (1 - alpha) / D,      psi = r_t exp(l_S / l_T)
         L = CE(y, s) + gamma t^2 KL(softmax(u / t) || softmax(s / t)) over rows drawn from domains by r
 
-    The first interval's rows are drawn as they lie, more from larger domains, as the baseline's all are (draw = 'rows'). alpha = 0
-    draws from all domains alike, which on validation rows of this world does about as well.
+    The first interval's rows are drawn as they lie, more from larger domains; so are all of the baseline's (draw = 'rows').
+    alpha = 0 draws from all domains alike, which on validation rows of this world does about as well.
 
     Shapes: l_S, l_T, r [D]; s, u [N, L, V]; y [N, L].
     Departures: rows are drawn with replacement, not in turn. A ratio of perplexities is cut at e^50. t^2 isn't in the paper,
