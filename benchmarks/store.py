@@ -223,10 +223,10 @@ def prepared(args: argparse.Namespace) -> tuple[Size, Chosen, Texts, LM]:
     """The experiment of that vocabulary, its text, and a teacher that has read it."""
     size, chosen = (NARROW, MANY) if args.words <= 20_000 else (WIDE, FEW)
     texts = Texts(args.words, size)
-    with stream(args.seed, "teacher"):
+    with stream(0, "teacher"):
         reading = over_some(texts.read, texts.words, size.some) if size.some else hard
         read = functools.partial(learn, rows=texts.read, batch=size.reads[0], lr=3e-3, loss=reading)
-        return size, chosen, texts, kept(args.keep, f"teacher-{texts.words}-{args.seed}", llama(texts.words, size.teacher), read)
+        return size, chosen, texts, kept(args.keep, f"teacher-{texts.words}-0", llama(texts.words, size.teacher), read)
 
 
 def frontier(args: argparse.Namespace, out: Lines) -> None:
@@ -429,12 +429,12 @@ def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("what", choices=("frontier", "sweep", "step", "draw"))
     ask.add_argument("--words", type=int, default=131_072)
-    ask.add_argument("--seed", type=int, default=0)
+    ask.add_argument("--seed", type=int, default=0, help="of the students")
     ask.add_argument("--rounds", type=int, default=9)
     ask.add_argument(
         "--keep", type=Path, help="a folder for the teacher and the online student, so that a run that was stopped goes on"
     )
-    ask.add_argument("--most", type=int, default=99, help="encodings of a teacher")
+    ask.add_argument("--most", type=int, default=99, help="encodings of a teacher at most")
     ask.add_argument("--out", type=Path)
     args = ask.parse_args()
     torch.set_num_threads(1)

@@ -76,8 +76,8 @@ def test_label_then_learn(place: Path) -> None:
     other = u(
         "distill",
         *asked(place),
-        "--seed",
-        1,
+        "--length",
+        20,
         "--student",
         f"hf:{place / 'small'}",
         "--signal",

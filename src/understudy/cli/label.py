@@ -48,7 +48,8 @@ def label(
 ) -> Answer:
     """Ask a language model about all training rows, once, and keep what it says in a few bytes a token.
 
-    Students learn from the folder by `--signal store:FOLDER`, with the same data, length and seed. Stopped, it goes on at the next call."""
+    Students learn from the folder by `--signal store:FOLDER`, with the same data and length (and seed, if masked). Stopped, it goes on at
+    the next call."""
     encoding = _encoding(samples, hybrid, top_k, hidden, temperature)
     if config.data.task != "lm":
         raise refuse(
