@@ -39,7 +39,6 @@ class DistiLLM(Method):
     card = Card(
         "DistiLLM: Towards Streamlined Distillation for Large Language Models", "arXiv:2402.03898", 2024, world="writing",
         baseline={"alpha": 0.0, "phi": 0.0}, tags={"teacher", "matching", "acts"}, tasks=("lm",),
-        tune={"phi": (0.0, 0.2, 0.5, 1.0)},
     )  # fmt: skip
 
     alpha: float = span(0.1, 0, 0.99)  # the teacher's share in the mixture of SKL, the student's in that of SRKL

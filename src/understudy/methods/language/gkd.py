@@ -24,7 +24,6 @@ class GKD(Method):
     card = Card(
         "On-Policy Distillation of Language Models: Learning from Self-Generated Mistakes", "arXiv:2306.13649", 2024,
         world="writing", baseline={"lmbda": 0.0, "beta": 0.0}, tags={"teacher", "matching", "acts"}, tasks=("lm",),
-        tune={"lmbda": (0.25, 0.5, 0.75, 1.0)},
     )  # fmt: skip
 
     lmbda: float = span(0.5, 0, 1)  # how often the student writes what it learns from

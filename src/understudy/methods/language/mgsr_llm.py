@@ -56,7 +56,7 @@ class MGSR(Method):
     card = Card(
         "Multi-Granularity Semantic Revision for Large Language Model Distillation", "arXiv:2407.10068", 2024, slug="mgsr-llm",
         world="writing", baseline={"correct": 0, "clip": "none", "gamma": 0.0}, tags={"teacher", "matching", "acts"},
-        tasks=("lm",), forwards=8, tune={"gamma": (0.1, 1.0, 10.0, 100.0)},
+        tasks=("lm",), forwards=8,
     )  # fmt: skip
 
     correct: int = span(1, 0, 8)  # words put right in each text

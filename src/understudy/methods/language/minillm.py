@@ -29,7 +29,7 @@ class MiniLLM(Method):
 
     card = Card(
         "MiniLLM: Knowledge Distillation of Large Language Models", "arXiv:2306.08543", 2024, world="writing",
-        baseline="word-kd", tags={"teacher", "acts"}, tasks=("lm",), forwards=16, tune={"alpha": (0.0, 0.1, 0.2, 0.5)},
+        baseline="word-kd", tags={"teacher", "acts"}, tasks=("lm",), forwards=16,
     )  # fmt: skip
 
     alpha: float = span(0.2, 0, 0.99)  # the teacher's share in the writing

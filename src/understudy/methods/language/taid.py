@@ -36,7 +36,7 @@ class TAID(Method):
     card = Card(
         "TAID: Temporally Adaptive Interpolated Distillation for Efficient Knowledge Transfer in Language Models",
         "arXiv:2501.16937", 2025, slug="taid", world="texts", baseline={"t_start": 1.0}, tags={"teacher", "matching", "rows"},
-        tasks=("lm",), tune={"t_start": (0.2, 0.4, 0.6, 0.8)},
+        tasks=("lm",),
     )  # fmt: skip
 
     t_start: float = span(0.4, 0, 1)  # where the target begins: 0 is the student, 1 the teacher

@@ -19,7 +19,7 @@ class WordKD(Method):
 
     card = Card(
         "Sequence-Level Knowledge Distillation", "arXiv:1606.07947", 2016, world="texts", baseline="alone",
-        tags={"teacher", "matching", "rows"}, tasks=("lm",), tune={"a": (0.25, 0.5, 0.75, 1.0)},
+        tags={"teacher", "matching", "rows"}, tasks=("lm",),
     )  # fmt: skip
 
     a: float = span(0.5, 0, 1)  # weight of the teacher; 1 leaves the texts out
