@@ -1,10 +1,10 @@
 """The README's pictures, made by the software itself: a run in a terminal, its report, a list of methods.
 
-    python docs/pictures.py [list terminal report] [scenes | scenes/NAME ...]
+    python docs/pictures.py [list terminal report spoken] [scenes | scenes/NAME ...]
 
 A scene is a file of `docs/scenes` whose `scene()` trains a method on its world and draws what it does.
 
-The run is the one of `make run`, and its outcome is shown as it came out.
+The runs are those of `make run` and, for `spoken`, which takes minutes and must be asked for, of `make lm-demo`; their outcome is shown as it came out.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ FLAGS = [
     "--hide-scrollbars",
 ]
 WIDTH, HEIGHT = 1180, 1080  # of the report's top part, in pixels
+SPOKEN = 1560  # height of a language model's
 LARGEST = 400_000  # bytes of a picture
 FONT = re.compile(r"@font-face \{\{.*?\}\}\s*", re.S)  # fonts would be fetched from elsewhere
 
@@ -93,22 +94,55 @@ def draw_list(family: str = "logit") -> None:
     save(console, "list.svg", "understudy list")
 
 
-def draw_report(job: Any) -> None:
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        print(
-            f"report.png is left as it is: none of {', '.join(BROWSERS)} is on the PATH; install Chromium (`apt-get install chromium`, `brew install chromium`)"
-        )
+def browser() -> str | None:
+    """Where there is one; else says how to come by it."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        print(f"pages are left as they are: none of {', '.join(BROWSERS)} is on the PATH; "
+              "install Chromium (`apt-get install chromium`, `brew install chromium`)")  # fmt: skip
+    return found
+
+
+def photograph(address: str, path: Path, width: int, height: int) -> None:
+    """What a browser shows of a page."""
+    found = browser()
+    if found is None:
         return
-    path = PICTURES / "report.png"
     path.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as profile:
-        page = job.report().resolve().as_uri()
-        asked = [browser, *FLAGS, f"--user-data-dir={profile}", f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={path}", page]
+        asked = [found, *FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}", f"--screenshot={path}", address]
         done = subprocess.run(asked, capture_output=True, text=True, timeout=180, check=False)
     if not path.exists():
-        sys.exit(f"{browser} made no picture ({done.returncode}): {done.stderr[-500:]}")
-    said(path)
+        sys.exit(f"{found} made no picture ({done.returncode}): {done.stderr[-500:]}")
+
+
+def draw_report(job: Any) -> None:
+    path = PICTURES / "report.png"
+    photograph(job.report().resolve().as_uri(), path, WIDTH, HEIGHT)
+    if path.exists():
+        said(path)
+
+
+def draw_spoken(page: Path | None = None) -> None:
+    """The report of `make lm-demo`, or a page that is there: its top, and beside it what is said and where the two part."""
+    target = PICTURES / "spoken.png"
+    with tempfile.TemporaryDirectory() as made:
+        if browser() is None:
+            return
+        if page is None:
+            subprocess.run([sys.executable, str(PICTURES.parents[1] / "examples" / "lm_demo.py"), "--folder", made], check=True)
+            page = max(Path(made).glob("*/report.html"), key=lambda p: p.stat().st_mtime)
+        halves = []
+        for part in ("", "#said"):
+            half = Path(made) / f"half{len(halves)}.png"
+            photograph(page.resolve().as_uri() + part, half, WIDTH, SPOKEN)
+            with Image.open(half) as picture:
+                halves.append(picture.convert("RGB"))
+    both = Image.new("RGB", (2 * WIDTH, SPOKEN))
+    for i, half in enumerate(halves):
+        both.paste(half, (i * WIDTH, 0))
+    both.resize((1640, 1640 * SPOKEN // (2 * WIDTH)), Image.Resampling.LANCZOS).quantize(128).save(target, optimize=True)
+    said(target)
 
 
 def draw_scene(path: Path) -> None:
@@ -137,13 +171,15 @@ def draw_scene(path: Path) -> None:
 def main(*wanted: str) -> None:
     wanted = wanted or ("list", "terminal", "report", "scenes")
     scenes = {f"scenes/{p.stem}": p for p in sorted((PICTURES.parent / "scenes").glob("*.py"))}
-    unknown = set(wanted) - {"list", "terminal", "report", "scenes", *scenes}
+    unknown = set(wanted) - {"list", "terminal", "report", "spoken", "scenes", *scenes}
     if unknown:
-        sys.exit(f"{', '.join(sorted(unknown))}: there are list, terminal, report, scenes and {', '.join(scenes)}")
+        sys.exit(f"{', '.join(sorted(unknown))}: there are list, terminal, report, spoken, scenes and {', '.join(scenes)}")
     PICTURES.mkdir(exist_ok=True)
     for name, path in scenes.items():
         if "scenes" in wanted or name in wanted:
             draw_scene(path)
+    if "spoken" in wanted:
+        draw_spoken()
     if "list" in wanted:
         draw_list()
     if {"terminal", "report"} & set(wanted):

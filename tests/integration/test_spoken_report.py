@@ -15,6 +15,8 @@ import torch
 import yaml
 from rich.console import Console
 
+from understudy import lm
+from understudy.data.chats import Part, Reader
 from understudy.report import pictures, spoken
 from understudy.report.card import spoken_card
 from understudy.report.findings import binned, gap
@@ -149,6 +151,11 @@ def test_samples_keep_their_lines_and_show_what_is_shared():
     assert "nothing" in Page(render(make())).text  # said by who says nothing
 
 
+def test_many_empty_lines_are_told_as_their_number():
+    (s,) = scenes(make(samples=[Said("", "", (Continuation("teacher", "a" + "\n" * 50 + "b\n\nc"),))]))
+    assert s.speeches[0].rest == (Piece("a"), Piece("⏎ 50x", True), Piece("\n"), Piece("b\n\nc"))
+
+
 def test_words_from_outside_are_escaped():
     f = make(
         title=BAD,
@@ -254,6 +261,33 @@ def test_figures_are_sound_svg_and_always_the_same(draw):
     assert ElementTree.fromstring(svg).tag.endswith("svg")
     assert draw(make()) == svg
     assert "var(--student, #d55e00)" in svg
+
+
+def test_chance_is_that_of_the_rows():
+    """With rows of one length it is the standard error of the rows' means."""
+    y = torch.zeros(6, 5, dtype=torch.long)
+    y[:, 0] = -1
+    one, other = torch.rand(6, 4, dtype=torch.float64), torch.rand(6, 4, dtype=torch.float64)
+    by_hand = (one - other).mean(1).std() / math.sqrt(6)
+    found = lm._chance(one.flatten(), other.flatten(), Part({"input_ids": y}, y))
+    assert found == pytest.approx(float(by_hand))
+    assert lm._chance(one[:1].flatten(), other[:1].flatten(), Part({"input_ids": y[:1]}, y[:1])) is None
+
+
+class Letters:
+    """A tokenizer of 26 words."""
+
+    def decode(self, ids):
+        return "".join(chr(97 + i) for i in ids)
+
+
+def test_a_packed_row_shows_prompts_and_answers_of_each_text():
+    """Two texts, ab|cd and e|f, in one row, and two places of padding: what is to be said stands one place before in y."""
+    x = {"input_ids": torch.tensor([[0, 1, 2, 4, 25, 25]]), "position_ids": torch.tensor([[0, 1, 2, 0, 0, 1]])}
+    told = lm._told(Reader(Letters()), x, [-1, 2, 3, 5, -1, -1], {1: 0.1, 2: 0.2, 3: 0.3})
+    assert [(w.text, w.apart) for w in told] == [("a", None), ("b", None), ("c", 0.1), ("d", 0.2), ("e", None), ("f", 0.3)]
+    masked = lm._told(Reader(Letters(), "masked"), {"input_ids": torch.tensor([[9, 1]])}, [0, -1], {0: 0.5})
+    assert [(w.text, w.apart) for w in masked] == [("a", 0.5)]
 
 
 def shown(f: Spoken) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,9 +131,17 @@ def scenes(f: Spoken) -> list[Scene]:
         speeches = []
         for c in sorted(s.says, key=lambda c: CAST.index(c.who) if c.who in CAST else len(CAST)):
             same = 0 if lead is None or c.who == "teacher" else _shared(lead, c.text)
-            speeches.append(Speech(c.who, visible(c.text[:same], False), visible(c.text[same:], False)))
-        made.append(Scene(visible(s.prompt[-PROMPT:], False), len(s.prompt) > PROMPT, visible(s.true, False), tuple(speeches)))
+            speeches.append(Speech(c.who, _calm(c.text[:same]), _calm(c.text[same:])))
+        made.append(Scene(_calm(s.prompt[-PROMPT:]), len(s.prompt) > PROMPT, _calm(s.true), tuple(speeches)))
     return made
+
+
+def _calm(text: str) -> tuple[Piece, ...]:
+    """Text as it stands, but that many empty lines are told as their number."""
+    pieces: list[Piece] = []
+    for part in re.split(r"(\n{4,})", text):
+        pieces += visible(part, False) if part[:4] != "\n" * 4 else (Piece(f"⏎ {len(part)}x", True), Piece("\n"))
+    return tuple(pieces)
 
 
 def _shared(a: str, b: str) -> int:
