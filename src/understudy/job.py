@@ -102,6 +102,11 @@ class Job:
         assert self.world.given_teacher is not None
         return seen_by(copy.deepcopy(self.world.given_teacher).eval(), "teacher", self.world)
 
+    @property
+    def guide(self) -> str:
+        """Who is learned from, in a word."""
+        return self.config.teacher
+
     # doing it -------------------------------------------------------------------------------------------------------------------
 
     def run(self, *, bar: Callable[[str, int, int], None] = lambda *_: None) -> Job:

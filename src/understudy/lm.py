@@ -44,6 +44,13 @@ class LMJob(Job):
     readers: dict[str, chats.Reader]
     begun: nn.Module  # the student before it learned
 
+    @property
+    def guide(self) -> str:
+        """Who or what is learned from, in a word."""
+        if self.config.lm.signal.startswith("store:"):
+            return self.config.lm.signal
+        return "the text alone" if self.world.given_teacher is None else self.config.teacher
+
     def _ask_beforehand(self) -> None:
         """A store is asked for rows that it was never told of when it is opened."""
 
@@ -179,7 +186,8 @@ def save(net: nn.Module, reader: chats.Reader, folder: Path) -> Path:
     beside = folder.with_name(f".{uuid.uuid4().hex}.tmp")
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
-        inner.save_pretrained(beside)
+        with language.quiet():
+            inner.save_pretrained(beside)
         reader.tokenizer.save_pretrained(beside)
         if folder.exists():
             shutil.rmtree(folder)
@@ -205,7 +213,7 @@ def found(job: LMJob, made: dict[str, nn.Module], seconds: float) -> Spoken:
         heard[name], costs[name] = _heard(names[name], name, net, test)
     agreement, apart = (None, None) if teacher is None else compare(teacher, made["student"], test)
     return Spoken(
-        title=f"{job.data.name}: {c.student} learns " + (f"from {c.teacher} by {job.method.name}" if teacher is not None else "from the text alone"),
+        title=f"{job.data.name}: {c.student} learns from {job.guide} by {job.method.name}",
         method=job.method.name, equation=equation(job.method), paper=job.method.card.paper, config=job.method.config(), signal=c.lm.signal,
         data=job.data.name, rows={k: rows_in(job.data.parts[k].x) for k in ("train", "valid", "test")},
         tokens={k: int((job.data.parts[k].y >= 0).sum()) for k in ("train", "valid", "test")}, cut=job.data.cut,

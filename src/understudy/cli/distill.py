@@ -50,7 +50,7 @@ def distill(
 def finish(job: Job) -> Answer:
     """Train what is left to train, and show what was found."""
     say(
-        f"[bold]{escape(job.config.student)}[/] learns from [bold]{escape(job.config.teacher)}[/] by [bold cyan]{escape(job.method.name)}[/]"
+        f"[bold]{escape(job.config.student)}[/] learns from [bold]{escape(job.guide)}[/] by [bold cyan]{escape(job.method.name)}[/]"
     )
     say(f"[dim]{escape(job.data.name)} · {job.world.size:,} rows · {job.world.steps:,} steps · {escape(str(job.folder))}[/]")
     with resumable(job.folder), bars() as bar:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,20 @@ def load(address: str, *, teacher: Spoken | None = None, trust_remote_code: bool
     return _finished(_hub(at, trust_remote_code), at)
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Transformers' own progress bars are off inside: files of this size are read at once, or told of in a line."""
+    logging = need("transformers").utils.logging
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+@quiet()
 def _hub(at: Address, trust_remote_code: bool) -> Spoken:
     transformers = need("transformers")
     offline = any(
