@@ -6,7 +6,11 @@ Blocks of 7 words and chunks of a few rows, so that every test crosses the borde
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -394,3 +398,31 @@ def test_divergences_of_this_project_take_it(double: None) -> None:
         same(f(p, q.dense(), t=2.0), f(lp, lq, t=2.0), tensors(hq))
     y = torch.randint(0, V, (N, L)).masked_fill(~mask, -1)
     same(d.nll(q, y), F.cross_entropy(lq, y[mask]), tensors(hq))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is at hand")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@kinds
+def test_a_gpu_gives_the_same(kind: Kind, dtype: torch.dtype) -> None:
+    given = [torch.randn(*s).to(dtype) for s in ((9, 64), (V + 3, 64), (9, 32), (V, 32))]
+    y = torch.randint(0, V, (9,))
+
+    def found(device: str) -> list[Tensor]:
+        h, w, ht, wt = (x.to(device) for x in given)
+        h.requires_grad_(), w.requires_grad_()
+        soft, hard = both(kind, Lazy((Head(ht, wt),), V), Lazy((Head(h, w),), V), y.to(device), 2.0, 0.7, 0.2)
+        return [x.float().cpu() for x in (soft, hard, *torch.autograd.grad(soft + hard, [h, w]))]
+
+    for a, b in zip(found("cuda"), found("cpu")):
+        assert (a - b).norm() <= (1e-5 if dtype == torch.float32 else 4e-3) * b.norm()
+
+
+@pytest.mark.parametrize("mode", [{"TRITON_INTERPRET": "1"}, {}], ids=["interpreted", "compiled"])
+def test_triton_gives_the_same(mode: dict[str, str], tmp_path: Path) -> None:
+    """Its kernels by its interpreter, and that they compile; in a process of their own, since that is chosen before the import."""
+    pytest.importorskip("triton", reason="triton isn't installed: it comes with the CUDA builds of torch")
+    done = subprocess.run(
+        [sys.executable, Path(__file__).parent / "triton_kernels.py"], env={**os.environ, "TRITON_CACHE_DIR": str(tmp_path), **mode},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from understudy.core.errors import Refused
-from understudy.parts.lazy import Head, Lazy, wide
+from understudy.parts.lazy import Head, Lazy, halves, product, wide
 
 
 def lazy(n: int = 2, words: int = 7, width: int = 3, asked: torch.Tensor | None = None, **changes: float) -> Lazy:
@@ -48,6 +48,19 @@ def test_half_precision_products_are_not_rounded() -> None:
     torch.testing.assert_close(z.double(), h.double() @ w.double().mT, rtol=1e-6, atol=1e-5)
     assert wide(h).dtype == torch.float32
     assert wide(torch.zeros(1, dtype=torch.double)).dtype == torch.double
+
+
+def test_products_of_parts_and_of_turned_ones() -> None:
+    """As the gradients take them: of a slice, and of what lies the other way round."""
+    g, w = torch.randn(5, 40), torch.randn(60, 8)
+    torch.testing.assert_close(product(g, w[7:47].mT), g @ w[7:47])
+    torch.testing.assert_close(product(g.mT, w[:5].mT), g.mT @ w[:5])
+
+
+def test_two_halves_are_the_whole() -> None:
+    x = torch.randn(1000) * torch.logspace(-20, 20, 1000)
+    high, low = halves(x)
+    assert ((high.double() + low.double() - x).abs() <= 2**-16 * x.abs()).all()
 
 
 def test_detach_lets_no_gradient_in() -> None:

@@ -11,7 +11,10 @@ It goes down into hidden states and heads at once, where it is summed up; nothin
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import math
+from types import ModuleType
 from typing import NamedTuple
 
 import torch
@@ -20,11 +23,11 @@ from torch import Tensor
 from understudy.core.errors import refuse
 from understudy.parts.kinds import Kind
 from understudy.parts.lazy import Answer, Lazy, Samples, TopK, product, wide
+from understudy.parts.strokes import exp_, fine
 
 BUDGET = {"cpu": 5 * 2**24}  # bytes of both buffers
 ELSEWHERE = 2**29
 BLOCK = {"cpu": 1024}  # words worked on at a time; elsewhere all of a chunk's
-LOG2E = 1 / math.log(2)
 
 Grads = list[Tensor | None]
 Few = list[tuple[Tensor, Tensor]]
@@ -66,10 +69,9 @@ class _Sweep:
         self.tensors = [t for h in q.heads for t in (h.hidden, h.weight, h.bias)]
         self.grads: Grads = [torch.zeros_like(t, dtype=dtype) if t is not None and w else None
                              for t, w in zip(self.tensors, wanted or (False,) * len(self.tensors), strict=True)]  # fmt: skip
-        self.values = q.hidden.new_zeros(2, self.count, dtype=fine(q.hidden))
-        torch.empty(
-            2**22
-        )  # let go at once: from then on glibc keeps blocks of up to its size, instead of asking for pages at each
+        self.values = fine(q.hidden.new_zeros(2, self.count, dtype=dtype))
+        self.strokes = strokes_for(device, dtype)
+        torch.empty(2**22)  # let go at once: glibc then keeps what is as large, instead of asking for new pages each time
 
     def run(self) -> tuple[tuple[Tensor, Tensor], Grads]:
         for first in range(0, self.count, self.chunk):
@@ -87,15 +89,16 @@ class _Sweep:
         if isinstance(p, (Lazy, Tensor)):
             assert kind is not None
             w, over_p = self._project(p, 1, rows)
-            self.values[0][rows], k = compare(kind, z, w, over, over_p)
-            a = -k * soft
+            sums = [self.strokes.compare(kind, *pair, over, over_p) for pair in zip(z, w, strict=True)]
+            value, k = (fine(torch.cat(x, 1)).sum(1, keepdim=True) for x in zip(*sums, strict=True))
+            self.values[0][rows], a = value[:, 0], -k.to(over) * soft
         elif p is not None:
             assert kind is not None
             self.values[0][rows], a, few = self._stored(p, kind, rows, over)
             a, few = a * soft, [(ids, x * soft) for ids, x in few]
-        over_1 = over if y is None or t == 1 else normaliser(z, t)
         if y is not None:
             label = y[rows, None]
+            over_1 = over if t == 1 else whole([self.strokes.log_sum_exp(block, t) for block in z]).to(over)
             self.values[1][rows] = (over_1 - t * self._picked(label, len(over)))[:, 0]
             few.append((label, -hard))
             if t == 1:
@@ -103,9 +106,9 @@ class _Sweep:
         if not any(g is not None for g in self.grads):
             return
         for i, words in enumerate(self.blocks):
-            grad = slope(z[i], over, a, None if w is None else w[i], soft)
+            grad = self.strokes.slope(z[i], over, a, None if w is None else w[i], soft)
             if y is not None and t != 1:
-                grad += exp(z[i] * t - over_1) * hard
+                grad += exp_(z[i] * t - over_1) * hard
             for ids, x in few:
                 inside = (ids >= words.start) & (ids < words.stop)
                 grad.scatter_add_(1, (ids - words.start).masked_fill(~inside, 0), x.masked_fill(~inside, 0))
@@ -113,7 +116,7 @@ class _Sweep:
 
     def _project(self, answer: Lazy | Tensor, side: int, rows: slice) -> tuple[list[Tensor], Tensor]:
         """Logits over the temperature of a chunk, by blocks, and their log-normaliser [m, 1]."""
-        m, t, seen = rows.stop - rows.start, self.job.t, Normaliser()
+        m, t, over = rows.stop - rows.start, self.job.t, []
         z = [self.buffers[side][m * w.start : m * w.stop].view(m, -1) for w in self.blocks]
         for block, words in zip(z, self.blocks, strict=True):
             if isinstance(answer, Lazy):
@@ -122,8 +125,8 @@ class _Sweep:
                     block += head.logits(rows, words, t)
             else:
                 block.copy_(answer[rows, words]).div_(t)
-            seen.add(block)
-        return z, seen.log()
+            over.append(self.strokes.log_sum_exp(block))  # while it is at hand
+        return z, whole(over).to(z[0])
 
     def _stored(self, p: TopK | Samples, kind: Kind, rows: slice, over: Tensor) -> tuple[Tensor, Tensor, Few]:
         """Compare with k words and, of the likeliest, one bucket for all the others; -> value, a, the k words' own, without soft."""
@@ -164,57 +167,13 @@ class _Sweep:
                 bias[words] += g.sum(0)
 
 
-def fine(x: Tensor) -> torch.dtype:
-    """What sums over words are kept in."""
-    return torch.float32 if x.device.type == "mps" else torch.float64
+def whole(parts: list[Tensor]) -> Tensor:
+    """log sum exp of a row from those of its blocks; -> [m, 1]"""
+    return torch.cat(parts, 1).logsumexp(1, keepdim=True)
 
 
-def exp(x: Tensor) -> Tensor:
-    """In place. On a CPU exp2 is four times as fast as exp."""
-    return x.mul_(LOG2E).exp2_() if x.device.type == "cpu" else x.exp_()
-
-
-class Normaliser:
-    """log sum exp of rows that come block by block."""
-
-    most: Tensor | None = None
-
-    def add(self, block: Tensor) -> None:
-        """[m, words]"""
-        most = block.amax(1, keepdim=True)
-        if self.most is None:
-            self.most, self.total = most, torch.zeros_like(most, dtype=fine(block))
-        most = torch.maximum(most, self.most)
-        self.total = self.total * (self.most - most).exp() + exp(block - most).sum(1, keepdim=True)
-        self.most = most
-
-    def log(self) -> Tensor:
-        """[m, 1]"""
-        assert self.most is not None
-        return self.most + self.total.log().to(self.most)
-
-
-def normaliser(z: list[Tensor], times: float) -> Tensor:
-    """log sum_v exp(times z_v); -> [m, 1]"""
-    seen = Normaliser()
-    for block in z:
-        seen.add(block * times)
-    return seen.log()
-
-
-def compare(kind: Kind, z: list[Tensor], u: list[Tensor], over_q: Tensor, over_p: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums over words of F [m] and w [m, 1]; w takes the place of u."""
-    value, k = (torch.zeros_like(over_q, dtype=fine(over_q)) for _ in range(2))
-    for a, b in zip(z, u, strict=True):
-        lq, lp = a - over_q, b - over_p
-        f, w = kind.terms(lp, lq, exp(lp.clone()), exp(lq.clone()))
-        value += f.sum(1, keepdim=True)
-        k += w.sum(1, keepdim=True)
-        b.copy_(w)
-    return value[:, 0], k.to(over_q)
-
-
-def slope(z: Tensor, over: Tensor, a: Tensor, w: Tensor | None, c: Tensor) -> Tensor:
-    """c w + a q, in w's place."""
-    q = exp(z - over)
-    return q.mul_(a) if w is None else w.mul_(c).addcmul_(q, a)
+@functools.cache
+def strokes_for(device: str, dtype: torch.dtype) -> ModuleType:
+    """The passes over a block that suit best."""
+    fast = device == "cuda" and dtype == torch.float32 and importlib.util.find_spec("triton") is not None
+    return importlib.import_module("understudy.parts.strokes" + "_triton" * fast)
