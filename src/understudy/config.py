@@ -77,6 +77,7 @@ SPOKEN: dict[str, Any] = {
     "judgements": 5,
     "checkpoints": 5,
 }
+SPOKEN_ROWS: dict[str, Any] = {"valid": 0.05, "test": 0.05}
 SPOKEN_METHOD: dict[str, Any] = {"name": "kd", "t": 1.0, "a": 0.5}
 
 
@@ -144,6 +145,7 @@ def build(given: dict[str, Any]) -> Config:
             given[key] = {inner: given[key]}
     if isinstance(given.get("data"), dict) and given["data"].get("task") == "lm":
         given["training"] = SPOKEN | dict(given.get("training", {}))
+        given["data"] = SPOKEN_ROWS | given["data"]
         given.setdefault("method", SPOKEN_METHOD)
     try:
         return TypeAdapter(Config).validate_json(

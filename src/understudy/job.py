@@ -480,7 +480,8 @@ def distill(teacher: Any = "digits", student: Any = "tiny-cnn", data: Any = "dig
     settings = dataclasses.replace(training or usual, **changed)
     word = lambda value: value if isinstance(value, str) else f"<{type(value).__name__}>"
     chosen = method.config() if isinstance(method, Method) else {"name": method} if isinstance(method, str) else method
-    config = Config(teacher=word(teacher), student=word(student), data=configuration.Rows(address=word(data), task=task, limit=limit), method=chosen,
+    config = Config(teacher=word(teacher), student=word(student), method=chosen,
+                    data=configuration.Rows(address=word(data), task=task, limit=limit, **(configuration.SPOKEN_ROWS if task == "lm" else {})),
                     training=settings, lm=configuration.Language(**{"signal": signal} | (lm or {})), alone=alone, folder=folder)  # fmt: skip
     objects = {k: v for k, v in (("teacher", teacher), ("student", student), ("data", data)) if not isinstance(v, str)}
     job = plan(config, **objects)

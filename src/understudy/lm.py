@@ -403,10 +403,11 @@ def command(job: LMJob) -> str:
     ]
     own = registry.get(c.method["name"])().config()
     changed = [f"{k}={v}" for k, v in c.method.items() if own[k] != v]
-    from understudy.config import SPOKEN
+    from understudy.config import SPOKEN, SPOKEN_ROWS, Rows
 
     usual = Training(**SPOKEN)
-    for section, default in (("training", usual), ("lm", plain.lm)):
+    rows = Rows(address=c.data.address, task="lm", **SPOKEN_ROWS)
+    for section, default in (("training", usual), ("lm", plain.lm), ("data", rows)):
         changed += [f"{section}.{k}={v}" for k, v in asdict(getattr(c, section)).items() if v != getattr(default, k)]
     return shlex.join(said + [w for change in changed for w in ("--set", change)] + ([] if c.alone else ["--no-alone"]))
 
