@@ -53,10 +53,10 @@ def scene() -> Figure:
                 transform=axis.get_xaxis_transform(),
             )
         axis.set_xlabel("step")
-    left.set(ylabel="mean square between last hidden states, task's sentences", ylim=(0, None))
-    right.set(ylabel="tags that are right, validation")
+    left.set(ylabel="mean square between last hidden states", ylim=(0, None))
+    right.set(ylabel="tags that are right, validation", ylim=(0.5, 0.98))
     left.legend(fontsize=8)
-    right.legend(fontsize=8, loc="upper left")
+    right.legend(fontsize=8, loc="lower left")
     return fig
 
 
