@@ -271,7 +271,7 @@ def reasons(seed: int = 0, *, ready: bool = False, small: bool = False, path: st
     data = _reasons(small, None if path is None else Path(path), by)
     ask, more = data.train.more["ask"].shape[1], data.train.steps.shape[1]  # type: ignore[union-attr]
     net = functools.partial(Causal, data.words.size, ask + more, STOP)
-    batch, steps = (8, 24) if small else (32, 200)
+    batch, steps = (8, 24) if small else (32, 300)
     student = functools.partial(net, *((8, 1, 2, 0.5) if small else (32, 2, 4)))
     world = Problems(seed=seed, task="lm", data=data, batch=batch, steps=steps, new_student=student, player=_player(4e-3, steps))
     if ready and not small:
@@ -325,7 +325,7 @@ def distractors(seed: int = 0, *, ready: bool = False, small: bool = False, **ch
     """x, y [N, L] questions and their answers. `ready` trains the teacher and where the student starts."""
     data, _ = _distractors(small)
     net = functools.partial(Causal, data.words.size, data.train.y.shape[1] + 1, STOP)
-    batch, steps = (8, 24) if small else (32, 120)
+    batch, steps = (8, 24) if small else (32, 250)
     world = Problems(seed=seed, task="lm", data=data, batch=batch, steps=steps, player=_player(3e-3, steps))
     world.new_student = functools.partial(net, *((8, 1, 2, 0.5) if small else (32, 2, 4)))
     with stream(seed, "teacher"):
