@@ -181,7 +181,9 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     """a b^T, summed and left in float32 or wider; [M, K], [N, K] -> [M, N]"""
     if a.device.type == "cuda" and a.dtype == b.dtype and a.dtype in (torch.float16, torch.bfloat16):
         return torch.mm(a, b.mT, out_dtype=torch.float32)
-    if a.device.type == "cuda" and a.dtype == torch.float32 and b.dtype == torch.bfloat16:
+    if a.device.type == "cuda" and (a.dtype, b.dtype) == (torch.bfloat16, torch.float32):
+        return product(b, a).mT
+    if a.device.type == "cuda" and (a.dtype, b.dtype) == (torch.float32, torch.bfloat16):
         high, low = halves(a)
         return torch.mm(high, b.mT, out_dtype=torch.float32) + torch.mm(low, b.mT, out_dtype=torch.float32)
     a, b = wide(a), wide(b)

@@ -61,10 +61,11 @@ class _Sweep:
         width = BLOCK.get(device, q.size)
         self.blocks = [slice(a, min(a + width, q.size)) for a in range(0, q.size, width)]
         dtype, sides = wide(q.hidden).dtype, 2 if isinstance(job.p, (Lazy, Tensor)) else 1
-        budget = (
-            BUDGET.get(device, ELSEWHERE) * (2 if dtype == q.hidden.dtype else 3) // 2
-        )  # half precision's gradients are copied, later
-        self.chunk = max(1, min(self.count, budget // (dtype.itemsize * q.size * sides)))
+        room = (
+            1.0 if dtype == q.hidden.dtype else 1.5
+        )  # half precision's gradients are copied in the end, when the buffers are gone
+        self.chunk = int(room * BUDGET.get(device, ELSEWHERE)) // (dtype.itemsize * q.size * sides)
+        self.chunk = max(1, min(self.count, self.chunk))
         self.buffers = [q.hidden.new_empty(self.chunk * q.size, dtype=dtype) for _ in range(sides)]
         self.tensors = [t for h in q.heads for t in (h.hidden, h.weight, h.bias)]
         self.grads: Grads = [torch.zeros_like(t, dtype=dtype) if t is not None and w else None
