@@ -61,9 +61,7 @@ class _Sweep:
         width = BLOCK.get(device, q.size)
         self.blocks = [slice(a, min(a + width, q.size)) for a in range(0, q.size, width)]
         dtype, sides = wide(q.hidden).dtype, 2 if isinstance(job.p, (Lazy, Tensor)) else 1
-        room = (
-            1.0 if dtype == q.hidden.dtype else 1.5
-        )  # half precision's gradients are copied in the end, when the buffers are gone
+        room = 1.0 if dtype == q.hidden.dtype else 1.5  # half precision's gradients are copied once the buffers are gone
         self.chunk = int(room * BUDGET.get(device, ELSEWHERE)) // (dtype.itemsize * q.size * sides)
         self.chunk = max(1, min(self.count, self.chunk))
         self.buffers = [q.hidden.new_empty(self.chunk * q.size, dtype=dtype) for _ in range(sides)]
