@@ -4,7 +4,7 @@
 
 A scene is a file of `docs/scenes` whose `scene()` trains a method on its world and draws what it does.
 
-The runs are those of `make run` and, for `spoken`, which takes minutes and must be asked for, of `make lm-demo`; their outcome is shown as it came out.
+The run is the one of `make run`, for `spoken` a language model that learns sums; the outcome is shown as it came out.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FLAGS = [
     "--hide-scrollbars",
 ]
 WIDTH, HEIGHT = 1180, 1080  # of the report's top part, in pixels
-SPOKEN = 1560  # height of a language model's
+SPOKEN = 3560  # height of a language model's, as far as the method
 LARGEST = 400_000  # bytes of a picture
 FONT = re.compile(r"@font-face \{\{.*?\}\}\s*", re.S)  # fonts would be fetched from elsewhere
 
@@ -123,25 +123,70 @@ def draw_report(job: Any) -> None:
         said(path)
 
 
+def run_spoken(folder: Path) -> Any:
+    """Two small Llamas that are asked for sums: one reads answers, the other learns from it."""
+    import json
+    import random
+
+    from transformers import LlamaConfig
+
+    import understudy
+    from understudy.config import SPOKEN as USUAL
+    from understudy.config import Training
+    from understudy.data.code import train_tokenizer
+
+    os.chdir(folder)
+    luck = random.Random(0)
+    sums = [(luck.randrange(100), luck.randrange(100)) for _ in range(4000)]
+    texts = [(f"what is {a} plus {b}?", f"{a} plus {b} is {a + b}.") for a, b in sums]
+    rows = [{"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}]} for q, a in texts]
+    Path("sums.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    words = train_tokenizer([" ".join(text) for text in texts[:50]], 275)  # few enough that numbers are spelled
+    for name, width, layers in (("large", 96, 3), ("small", 48, 1)):
+        shape = LlamaConfig(vocab_size=len(words), hidden_size=width, intermediate_size=2 * width, num_hidden_layers=layers, num_attention_heads=4,
+                            num_key_value_heads=4, max_position_embeddings=128, bos_token_id=None, eos_token_id=1, pad_token_id=0)  # fmt: skip
+        shape.architectures = ["LlamaForCausalLM"]
+        shape.save_pretrained(name)
+        words.save_pretrained(name)
+    how = Training(**{**USUAL, "lr": 3e-3, "epochs": 12, "warmup": 50, "batch": 16, "judgements": 12})
+    lm = {"length": 96, "more": 24}
+    teacher = understudy.distill(
+        "none", "hf:large?random=true", "jsonl:sums.jsonl", "alone", task="lm", training=how, lm=lm, alone=False
+    )
+    shutil.move(teacher.folder / "student", "teacher")
+    return understudy.distill(
+        "hf:teacher",
+        "hf:small?random=true",
+        "jsonl:sums.jsonl",
+        {"name": "kd", "t": 1.0, "a": 0.7},
+        task="lm",
+        training=how,
+        lm=lm,
+    )
+
+
 def draw_spoken(page: Path | None = None) -> None:
-    """The report of `make lm-demo`, or a page that is there: its top, and beside it what is said and where the two part."""
-    target = PICTURES / "spoken.png"
+    """A language model's report in two columns: what was found, and what is said."""
+    if browser() is None:
+        return
     with tempfile.TemporaryDirectory() as made:
-        if browser() is None:
-            return
-        if page is None:
-            subprocess.run([sys.executable, str(PICTURES.parents[1] / "examples" / "lm_demo.py"), "--folder", made], check=True)
-            page = max(Path(made).glob("*/report.html"), key=lambda p: p.stat().st_mtime)
-        halves = []
-        for part in ("", "#said"):
-            half = Path(made) / f"half{len(halves)}.png"
-            photograph(page.resolve().as_uri() + part, half, WIDTH, SPOKEN)
-            with Image.open(half) as picture:
-                halves.append(picture.convert("RGB"))
-    both = Image.new("RGB", (2 * WIDTH, SPOKEN))
-    for i, half in enumerate(halves):
-        both.paste(half, (i * WIDTH, 0))
-    both.resize((1640, 1640 * SPOKEN // (2 * WIDTH)), Image.Resampling.LANCZOS).quantize(128).save(target, optimize=True)
+        page = page or run_spoken(Path(made)).folder / "report.html"
+        whole = Path(made) / "whole.png"
+        photograph(page.resolve().as_uri(), whole, WIDTH, SPOKEN)
+        with Image.open(whole) as picture:
+            shown = picture.convert("RGB")
+        os.chdir(PICTURES)
+    ground, edge = shown.getpixel((2, SPOKEN - 2)), (WIDTH - 1080) // 2 + 30  # inside a card's left padding
+    between = {y for y in range(SPOKEN) if shown.getpixel((edge, y)) != (255, 255, 255)}
+    gaps = [y for y in between if {y - 8, y + 8} <= between]
+    cut, end = (min(gaps, key=lambda y: abs(y - SPOKEN * share)) for share in (0.55, 1))  # between two sections
+    both = Image.new("RGB", (2 * WIDTH, max(cut, end - cut)), ground)
+    both.paste(shown.crop((0, 0, WIDTH, cut)), (0, 0))
+    both.paste(shown.crop((0, cut, WIDTH, end)), (WIDTH, 0))
+    target = PICTURES / "spoken.png"
+    both.resize((1640, 1640 * both.height // both.width), Image.Resampling.LANCZOS).quantize(256, dither=Image.Dither.NONE).save(
+        target, optimize=True
+    )
     said(target)
 
 
@@ -169,7 +214,7 @@ def draw_scene(path: Path) -> None:
 
 
 def main(*wanted: str) -> None:
-    wanted = wanted or ("list", "terminal", "report", "scenes")
+    wanted = wanted or ("list", "terminal", "report", "spoken", "scenes")
     scenes = {f"scenes/{p.stem}": p for p in sorted((PICTURES.parent / "scenes").glob("*.py"))}
     unknown = set(wanted) - {"list", "terminal", "report", "spoken", "scenes", *scenes}
     if unknown:

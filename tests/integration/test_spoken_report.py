@@ -131,7 +131,8 @@ def test_tokens_carry_their_figure_and_a_colour():
     [
         ("word", "word"),
         (" word", " word"),
-        (" ", "[·]"),
+        (" ", " "),
+        ("  ", "[··]"),
         ("    x", "[····]x"),
         ("a\n\tb", "a[⏎]\n[⇥]\tb"),
         ("\x1b\u202e", "[␛U+202E]"),

@@ -142,7 +142,9 @@ def _frontier(dots: list[_Dot], across: Callable[[float], str], up: Callable[[fl
             radius = area(d) ** 0.5 / 2
             place = (-radius - 7 if left else radius + 7, 0)
             cost = d.cost if d.who != "alone" else "same size, no teacher"
-            first, second = (15, 1) if above else (0, -14)
+            near = other is not None and abs(d.y - other.y) < 0.15 * (max(e.y for e in dots) - min(e.y for e in dots))
+            apart = 0 if not near else 9 if above else -9
+            first, second = (15 + apart, 1 + apart) if above else (apart, -14 + apart)
             for line, dy, paint, weight in (
                 (f"{d.who} {d.shown}", first, COLOURS[d.who], "bold"),
                 (cost, second, MUTED, "normal"),

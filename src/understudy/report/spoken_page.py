@@ -100,11 +100,10 @@ def render(f: Spoken) -> str:
 def visible(text: str, blanks: bool = True) -> tuple[Piece, ...]:
     """Characters that can't be seen get a mark; so do, if wished, ends of lines, tabs and runs of blanks, which stay as wide as they are."""
     pieces: list[Piece] = []
-    alone = not text.strip(" ")  # a token of blanks alone would be an empty box
     for i, c in enumerate(text):
         if c in "\n\t":
             new = [Piece("⏎" if c == "\n" else "⇥", True)] * blanks + [Piece(c)]
-        elif c == " " and blanks and (alone or text[i - 1 : i] == " " or text[i + 1 : i + 2] == " "):
+        elif c == " " and blanks and " " in (text[i - 1 : i], text[i + 1 : i + 2]):
             new = [Piece("·", True)]
         elif unicodedata.category(c) in UNSEEN:
             new = [Piece(chr(0x2400 + ord(c)) if ord(c) < 0x20 else f"U+{ord(c):04X}", True)]
