@@ -705,7 +705,11 @@ def test_a_stored_teacher_gives_the_same_bits(name: str) -> None:
     )  # the same batches: a row's answer moves in the last bit with the rows beside it
     teacher = copy.deepcopy(world.teacher()).eval()
     teacher.register_forward_hook(lambda *_: asked.append(1))
-    stored = Stored(teacher, [b.x.of("teacher") if isinstance(b.x, Views) else b.x for b in epoch], taps=tuple(method.taps().get("teacher", ())))
+    stored = Stored(
+        teacher,
+        [b.x.of("teacher") if isinstance(b.x, Views) else b.x for b in epoch],
+        taps=tuple(method.taps().get("teacher", ())),
+    )
     asked.clear()
     live, memory = (start(method, w, 1, device="cpu") for w in (world, recast(world, teacher=lambda: stored)))
     for run in (live, memory):
