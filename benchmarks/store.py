@@ -8,8 +8,8 @@
 
 Text is the source of Python's standard library behind a byte-pair tokenizer trained on it (which runs out of pairs at about 110,000 words). A
 teacher that has read for a while is asked about rows that it hasn't read, once an encoding, into a folder; students that begin with the same weights learn from
-each folder, one visit a row, and from the teacher itself. The sharp teacher is the same one, its logits multiplied until its mean entropy is
-one nat. Every line of the result is written as it is done; what is there already isn't done again.
+each folder, one visit a row, and from the teacher itself. The soft and the sharp teacher are the same one, its logits multiplied until its mean
+entropy is so many nats. Every line of the result is written as it is done; what is there already isn't done again.
 """
 
 from __future__ import annotations
@@ -62,9 +62,10 @@ class Size:
 
 
 NARROW, WIDE = Size((16, 600), (8, 250), 128), Size((16, 600), (4, 100), 32, some=4096, shard=100)
-MANY = {"soft": [("samples", 50), ("samples", 12), ("top-k", 32), ("hybrid", 16), ("samples", 25), ("samples", 100), ("top-k", 8), ("hidden", 0)],
+NATS = {"soft": 5.5, "sharp": 1.0}  # mean entropy of a token
+MANY = {"as it is": [("samples", 50), ("samples", 12), ("top-k", 32), ("hybrid", 16), ("samples", 25), ("samples", 100), ("top-k", 8), ("hidden", 0)],
         "sharp": [("samples", 50), ("top-k", 32), ("samples", 12), ("hybrid", 8), ("hidden", 0)]}  # fmt: skip
-FEW = {"soft": [("samples", 50), ("samples", 12), ("top-k", 32), ("hybrid", 16), ("samples", 25)],
+FEW = {"soft": [("samples", 50), ("samples", 12), ("top-k", 32), ("hybrid", 16), ("samples", 25)], "as it is": [("samples", 50), ("samples", 12)],
        "sharp": [("samples", 50), ("samples", 12), ("top-k", 32), ("hybrid", 8)]}  # fmt: skip
 
 
@@ -243,7 +244,8 @@ def frontier(args: argparse.Namespace, out: Lines) -> None:
     table["environment"], table["command"] = about(), f"python benchmarks/store.py frontier --words {args.words}"
     plain: list[LM] = []
     before = table.get("cpu_seconds", 0)
-    for kind, teacher in (("soft", Sharper(trained, 1.0)), ("sharp", sharpened(trained, 1.0, texts.ask[:4]))):
+    for kind in chosen:
+        teacher = sharpened(trained, NATS[kind], texts.ask[:4]) if kind in NATS else Sharper(trained, 1.0)
         one_teacher(kind, teacher, texts, size, chosen[kind], plain, functools.partial(out.once, f"frontier {texts.words}"), args)
         table["cpu_seconds"] = before + round(time.process_time() - begun)
         out.save()
@@ -263,7 +265,7 @@ def one_teacher(kind: str, teacher: Sharper, texts: Texts, size: Size, chosen: l
         return student(lambda s, rows: kl(teacher(asked(rows)), s), f"online-{kind}")
 
     def unaided() -> LM:
-        plain.extend([] if plain else [student(hard)])
+        plain.extend([] if plain else [student(hard, "hard")])
         return plain[0]
 
     def compared(made: LM) -> dict[str, Any]:
@@ -292,10 +294,12 @@ def one_teacher(kind: str, teacher: Sharper, texts: Texts, size: Size, chosen: l
 
 def sweep(args: argparse.Namespace, out: Lines) -> None:
     """Bytes and gradient error of every encoding, from a teacher who is sure to one who isn't."""
-    size, _, texts, trained = prepared(args)
+    size, chosen, texts, trained = prepared(args)
     first, last = texts.ask[:24], texts.ask[24:32]
     with stream(args.seed, "student"):
-        student = kept(args.keep, f"online-soft-{texts.words}-{args.seed}", llama(texts.words, size.student), lambda s: s)
+        student = kept(
+            args.keep, f"online-{next(iter(chosen))}-{texts.words}-{args.seed}", llama(texts.words, size.student), lambda s: s
+        )
     table = out.all.setdefault(f"sweep {texts.words}", {"rows": []})
     table["what"] = (f"as in 'frontier {texts.words}', the teacher's logits multiplied until its mean entropy is so many nats: the student's relative gradient "
                      f"error on {len(last) * LENGTH} tokens, at the weights that it ends with online from the teacher as it is, and their bytes a token by a "
