@@ -206,7 +206,7 @@ def gb(count: float) -> str:
 
 
 def fits(count: float) -> str:
-    return gb(count) if count <= SPARE * CARD else f"~~{gb(count)}~~"
+    return gb(count) if count <= SPARE * CARD else f"✘ {gb(count)}"
 
 
 def models() -> str:

@@ -220,6 +220,16 @@ def test_no_teacher():
     assert not spoken.headline(dataclasses.replace(f, heard=f.heard | {"before": heard("s", math.log(12))})).good
 
 
+def test_a_teacher_that_is_only_heard_of():
+    """Learned from a store: the teacher isn't there, but what it was worth is known."""
+    f = without(make(signal="store:signals"), "teacher", agreement=None, divergence=None, words=[])
+    assert spoken.headline(f).text == "perplexity 12.50, 300.0 before it learned"
+    assert "0.470 nats a token below" in Page(render(f)).text
+    assert "It had no teacher" not in spoken_card(f)
+    worse = dataclasses.replace(f, heard=f.heard | {"alone": heard("s", math.log(12))})
+    assert spoken.headline(worse).text.startswith("worse than training on the text alone")
+
+
 def test_nothing_but_a_student():
     bare = {"agreement": None, "divergence": None, "samples": [], "words": [], "frequency": [], "history": [], "chance": None}
     f = without(make(), "teacher", "alone", "before", **bare)

@@ -222,7 +222,7 @@ with Understudy by the method `{f.method}`.
 |---|---:|---:|---:|---:|
 {rows}
 
-{worth if teacher else "It had no teacher."}{agrees}
+{worth if teacher or gain else "It had no teacher."}{agrees}
 
 ## How to use it
 

@@ -136,7 +136,7 @@ def headline(f: Spoken) -> Headline:
     facts = [_stands(student, teacher, before)]
     kept, gain, learned = f.kept, f.gain, _over(before, student)
     good = gain > 0 if gain is not None else kept > 0.5 if kept is not None else learned is None or learned > 1
-    if gain is not None and alone is not None and teacher is not None and not good:
+    if gain is not None and alone is not None and not good:
         worse = "no better than" if gain == 0 else "worse than"
         both = f"perplexity {perplexity(student.perplexity)} against {perplexity(alone.perplexity)}"
         facts.insert(0, f"{worse} training on the text alone: {both}, so the teacher did not help")
@@ -164,7 +164,7 @@ def _stands(student: Heard, teacher: Heard | None, before: Heard | None) -> str:
 def gain(f: Spoken) -> str | None:
     """What the teacher was worth, with how much of that chance can do."""
     alone, student = f.heard.get("alone"), f.heard["student"]
-    if f.gain is None or alone is None or "teacher" not in f.heard:
+    if f.gain is None or alone is None:
         return None
     where = "below" if f.gain > 0 else "above" if f.gain < 0 else "from"
     noise = "" if f.chance is None else f"; the test rows leave ± {f.chance:.3f} (a standard error)"
