@@ -9,7 +9,7 @@ from understudy.parts.divergence import kl, mean
 class EncoderSLMKD(Method):
     r"""A teacher that reads prompt and answer as one text teaches a student that reads the prompt once, answer word by word.
 
-    Where all prompts are Q words long, the teacher's logits from the last on and the student's decoder steps are about the same words:
+    Where all prompts are Q words long, the teacher's logits from their last on are about the same words as the student's steps:
 
         L = a KL(u[Q - 1 : Q + A - 1] || s[0 : A]) + (1 - a) CE(y, s), mean over the answer's words
 
