@@ -335,44 +335,53 @@ def sweep(args: argparse.Namespace, out: Lines) -> None:
 
 
 def draw(args: argparse.Namespace, out: Lines) -> None:
-    """docs/pictures/store.png"""
+    """docs/pictures/store.png: what is lost against bytes, and the gradient's error; means over seeds, a dot each behind them."""
     from matplotlib import pyplot as plt
 
     colours = {"samples": "tab:red", "hybrid": "tab:purple", "top-k": "tab:gray", "hidden": "tab:blue"}
     tables = {k: v["rows"] for k, v in out.all.items() if k.startswith("frontier")}
-    panels = [(k, kind) for k in sorted(tables, key=lambda k: -int(k.split()[1])) for kind in ("soft", "sharp")]
-    fig, axes = plt.subplots(2, len(panels), figsize=(3.1 * len(panels), 6.2), layout="constrained", sharex="col", sharey="row")
+    panels = [
+        (k, kind)
+        for k in sorted(tables, key=lambda k: -int(k.split()[1]))
+        for kind in dict.fromkeys(r["teacher"] for r in tables[k])
+    ]
+    fig, axes = plt.subplots(2, len(panels), figsize=(2.7 * len(panels), 6.2), layout="constrained", sharex=True, sharey="row")
     for (name, kind), (above, below) in zip(panels, axes.T, strict=True):
         rows = [r for r in tables[name] if r["teacher"] == kind]
-        base = next(r for r in rows if r["kind"] == "online")
         for way, colour in colours.items():
-            mine = sorted((r for r in rows if r["kind"] == way), key=lambda r: r["bytes"])
-            for ax, values in ((above, [r["over"][1] for r in mine]), (below, [r["gradient"] for r in mine])):
-                ax.plot([r["bytes"] for r in mine], values, "o-", color=colour, label=way, ms=5)
-            for r in mine if way != "hidden" else ():
-                above.annotate(
-                    str(r["size"]),
-                    (r["bytes"], r["over"][1]),
-                    textcoords="offset points",
-                    xytext=(4, 4),
-                    fontsize=7,
-                    color=colour,
-                )
-        alone = next(r for r in rows if r["kind"] == "hard")
-        above.axhline(alone["over"][1], color="black", ls="--", lw=1, label="labels alone")
+            found: dict[int, list[dict[str, Any]]] = {}
+            for r in rows:
+                if r["kind"] == way:
+                    found.setdefault(r["size"], []).append(r)
+            mine = sorted(((size, *(statistics.mean(v) for v in zip(*((r["bytes"], r["over"][1], r["gradient"]) for r in several), strict=True)))
+                           for size, several in found.items()), key=lambda point: point[1])  # fmt: skip
+            for ax, column in ((above, 2), (below, 3)):
+                ax.plot([p[1] for p in mine], [p[column] for p in mine], "o-", color=colour, label=way, ms=5)
+            above.plot(
+                [r["bytes"] for v in found.values() for r in v],
+                [r["over"][1] for v in found.values() for r in v],
+                ".",
+                color=colour,
+                ms=3,
+                alpha=0.5,
+            )
+            for p in mine if way != "hidden" else ():
+                above.annotate(str(p[0]), (p[1], p[2]), textcoords="offset points", xytext=(5, 3), fontsize=7, color=colour)
+        above.axhline(next(r for r in rows if r["kind"] == "hard")["over"][1], color="black", ls="--", lw=1, label="labels alone")
         for most, loss in ((100, 0.3), (30, 2.5)):
             above.plot(
-                [3, most, most], [loss, loss, 0], color="tab:green", lw=1, ls=":", label="aimed at" if most == 30 else None
+                [4, most, most], [loss, loss, -1], color="tab:green", lw=1, ls=":", label="aimed at" if most == 30 else None
             )
-        above.set_yscale("symlog", linthresh=0.1)
-        above.set_title(f"{int(name.split()[1]):,} words, {kind} teacher\n({base['entropy']:.1f} nats)", fontsize=9)
+        nats = next(r for r in rows if r["kind"] == "online")["entropy"]
+        above.set_title(f"{int(name.split()[1]):,} words\nteacher of {nats:.1f} nats", fontsize=9)
+        above.set_yscale("symlog", linthresh=0.5, linscale=0.7)
         below.set(xscale="log", yscale="log", xlabel="bytes a token")
         for ax in (above, below):
             ax.grid(alpha=0.25)
     axes[0, 0].set_ylabel("held-out cross-entropy to the teacher\nover online distillation's, %")
     axes[1, 0].set_ylabel("error of the student's gradient, relative")
     axes[0, 0].legend(fontsize=7)
-    fig.savefig(Path(__file__).resolve().parents[1] / "docs" / "pictures" / "store.png", dpi=110)
+    fig.savefig(Path(__file__).resolve().parents[1] / "docs" / "pictures" / "store.png", dpi=100)
 
 
 def judge_text(net: nn.Module, rows: Tensor) -> float:
