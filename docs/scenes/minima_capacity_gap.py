@@ -22,9 +22,7 @@ def scene() -> Figure:
     fig, (left, mid, right) = plt.subplots(1, 3, figsize=(12.5, 4.2), width_ratios=(1.5, 1, 1), layout="constrained")
     sizes = [got[students[0], t, 0]["sizes"][1] for t in teachers]
     for s, colour in zip(students, COLOURS, strict=True):
-        lines = [
-            [got[s, t, seed]["likelihood"] - got[s, teachers[0], seed]["likelihood"] for t in teachers] for seed in found["seeds"]
-        ]
+        lines = [[told(s, t, seed) - told(s, teachers[0], seed) for t in teachers] for seed in found["seeds"]]
         mean = [statistics.mean(v) for v in zip(*lines, strict=True)]
         own = got[s, teachers[0], 0]["sizes"][0]
         for line in lines:

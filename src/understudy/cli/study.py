@@ -20,7 +20,7 @@ def study(
     name: Annotated[str, Argument(help="A study's name.", autocompletion=lambda: list(studies.files()))],
     seeds: Annotated[int | None, Option(min=2, help="Pairs of trainings; those that its card says.", show_default=False)] = None,
     folder: Annotated[Path, Option(help="Where studies are written.")] = Path("proofs/studies"),
-    small: Annotated[bool, Option("--small", help="Seconds instead of minutes, to see it run; written to FOLDER/small.")] = False,
+    small: Annotated[bool, Option("--small", help="Seconds instead of minutes, to see it run; goes to FOLDER/small.")] = False,
 ) -> Answer:
     """Does a claim about distillation come out in a small world?
 
