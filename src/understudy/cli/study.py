@@ -24,8 +24,8 @@ def study(
 ) -> Answer:
     """Does a claim about distillation come out in a small world?
 
-    Every cell of its grid is trained under every seed, and the outcome is written as it comes out. A study that was stopped goes on
-    where it was."""
+    Every cell of its grid is trained under every seed, and the outcome is written as it comes out. A study that was stopped
+    goes on where it was."""
     from understudy.study import publish, run
 
     found = studies.get(name)
