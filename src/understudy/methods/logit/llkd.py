@@ -32,7 +32,7 @@ class LLKD(Method):
     card = Card(
         "Learning with Less: Knowledge Distillation from Large Language Models via Unlabeled Data", "arXiv:2411.08028", 2024,
         slug="llkd", world="unlabelled", baseline={"keep": "all", "weigh": "no"}, tags={"teacher", "rows", "batch"},
-        tasks=("classify",), tune={"m": (0.5, 0.9, 0.99, 0.999)},
+        tasks=("classify",),
     )  # fmt: skip
 
     m: float = span(0.9, 0, 1)  # how much of a threshold stays at a step
