@@ -18,7 +18,7 @@ run: $(VENV)/ready
 
 # a language model, its understudy and what they write, from nothing: under ten minutes on two cores
 lm-demo: $(VENV)/ready
-	$(BIN)/python examples/lm_demo.py
+	$(BIN)/python examples/demos/language.py
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest -n 2

@@ -14,8 +14,6 @@ from understudy.core.errors import TapError
 from understudy.parts.divergence import wide
 from understudy.parts.selfattention import scores, scores_mse
 
-INSIDE = ("stages", "stage:*.attention.self.query", "stage:*.attention.self.key")  # what is read in all blocks of a BERT
-
 
 def spread(few: int, many: int) -> tuple[int, ...]:
     """`few` of `many` blocks, evenly from the first to the last: (0, 2, 4, 7, 9, 11) for 6 of 12."""
@@ -29,7 +27,7 @@ def uniform(few: int, many: int) -> tuple[int, ...]:
 
 
 def thirds(found: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]]:
-    """What was read in all blocks under three names, apart: hidden states, queries and keys as `INSIDE` says."""
+    """What was read in all blocks under three names, apart: hidden states, queries and keys (`stages`, `stage:*.attention.self.query`, `stage:*.attention.self.key`)."""
     n, rest = divmod(len(found), 3)
     if rest:
         raise TapError(f"{len(found)} features aren't three of each block: name as many of each kind")

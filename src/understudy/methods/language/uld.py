@@ -7,12 +7,12 @@ from understudy.parts.tongues import ranked_distance
 
 @register
 class ULD(Method):
-    r"""Where words can't be compared, their sorted probabilities can: the student is to be as sure, and as unsure, as the teacher.
+    r"""Where words can't be compared, their sorted probabilities can: the student is to be as sure as its teacher, and as unsure.
 
         L = CE + lam mean_t sum_i |p_(i) - q_(i)|,      p_(1) >= p_(2) >= ...,  q_(1) >= q_(2) >= ...
 
-    with p the teacher's and q the student's distribution over the next token, the smaller vocabulary filled up with zeros. This is the
-    Wasserstein distance of order 1 where each word costs as much as any other.
+    with p the teacher's and q the student's distribution over the next token, the smaller vocabulary filled up with zeros. It is
+    the Wasserstein distance of order 1 where each word costs as much as any other.
 
     Shapes: p [T, V], q [T, V'] at T places; y [N, L].
     Departures: the T places are those where both tokenizers have come as far in the text; the paper's code cuts both answers to

@@ -4,7 +4,7 @@ from understudy.core.card import Card
 from understudy.core.errors import TapError, refuse
 from understudy.core.method import Method, at, register, span
 from understudy.core.taps import module_at, probe
-from understudy.parts.blocks import INSIDE, attention_mse, states_mse, thirds
+from understudy.parts.blocks import attention_mse, states_mse, thirds
 from understudy.parts.divergence import kl
 from understudy.parts.project import projector
 from understudy.parts.schedule import within
@@ -43,8 +43,8 @@ class ERNIETiny(Method):
     hard: float = span(1.0, 0, 1e3)  # weight of the true ones
     t: float = span(1.0, 1e-2, 100)  # temperature
     heads: int = span(4, 1, 64)  # of both networks
-    student_at: tuple[str, ...] = at(INSIDE, "student")
-    teacher_at: tuple[str, ...] = at(INSIDE, "teacher")
+    student_at: tuple[str, ...] = at(("stages", "stage:*.attention.self.query", "stage:*.attention.self.key"), "student")
+    teacher_at: tuple[str, ...] = at(("stages", "stage:*.attention.self.query", "stage:*.attention.self.key"), "teacher")
 
     def setup(self, world):
         nets, x = super().setup(world), world.rows(0).x

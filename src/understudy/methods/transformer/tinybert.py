@@ -3,7 +3,7 @@
 from understudy.core.card import Card
 from understudy.core.method import Method, at, register, span
 from understudy.core.taps import probe
-from understudy.parts.blocks import INSIDE, attention_mse, states_mse, thirds
+from understudy.parts.blocks import attention_mse, states_mse, thirds
 from understudy.parts.divergence import cross_entropy
 from understudy.parts.project import projector
 from understudy.parts.selfattention import real
@@ -38,8 +38,12 @@ class TinyBERT(Method):
     attention: float = span(1.0, 0, 1e3)  # weight of attention
     t: float = span(1.0, 1e-2, 100)  # temperature
     heads: int = span(4, 1, 64)  # of both networks
-    student_at: tuple[str, ...] = at(("bert.embeddings", *INSIDE), "student")
-    teacher_at: tuple[str, ...] = at(("bert.embeddings", *INSIDE), "teacher")
+    student_at: tuple[str, ...] = at(
+        ("bert.embeddings", "stages", "stage:*.attention.self.query", "stage:*.attention.self.key"), "student"
+    )
+    teacher_at: tuple[str, ...] = at(
+        ("bert.embeddings", "stages", "stage:*.attention.self.query", "stage:*.attention.self.key"), "teacher"
+    )
 
     def setup(self, world):
         nets, x = super().setup(world), world.rows(0).x
