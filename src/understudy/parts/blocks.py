@@ -27,7 +27,8 @@ def uniform(few: int, many: int) -> tuple[int, ...]:
 
 
 def thirds(found: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]]:
-    """What was read in all blocks under three names, apart: hidden states, queries and keys (`stages`, `stage:*.attention.self.query`, `stage:*.attention.self.key`)."""
+    """What was read in all blocks under three names, apart: hidden states (`stages`), queries and keys
+    (`stage:*.attention.self.query`, `...key`)."""
     n, rest = divmod(len(found), 3)
     if rest:
         raise TapError(f"{len(found)} features aren't three of each block: name as many of each kind")
