@@ -124,14 +124,14 @@ def installed(names: list[str]) -> dict[str, Loss]:
     return found
 
 
-def once(loss: Loss, x: Given, beta: float) -> tuple[float, float]:
-    """Seconds of a loss and its gradient, and the loss."""
+def once(loss: Loss, x: Given, beta: float) -> tuple[float, float, float]:
+    """Seconds of a loss and its gradient, by the wall and of the processor, and the loss."""
     x.h.grad = x.w.grad = None
     gc.collect()
-    begun = time.perf_counter()
+    wall, cpu = time.perf_counter(), time.process_time()
     value = loss(x, beta)
     value.backward()
-    return time.perf_counter() - begun, float(value)
+    return time.perf_counter() - wall, time.process_time() - cpu, value.item()
 
 
 def status(field: str) -> float:
@@ -151,7 +151,7 @@ def peak(name: str, tokens: int, dtype: str, threads: int) -> dict[str, Any]:
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     before = status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak is from here
-    _, value = once(loss, x, 0.5)
+    *_, value = once(loss, x, 0.5)
     return {"mb": round(status("VmHWM") - before), "loss": value}
 
 
@@ -194,9 +194,9 @@ def timing(args: argparse.Namespace) -> dict[str, Any]:
         seconds: dict[str, dict[str, list[float]]] = {name: {"wall": [], "cpu": []} for name in names}
         for r in range(args.rounds):
             for name in names[r % len(names) :] + names[: r % len(names)]:
-                begun = time.process_time()
-                seconds[name]["wall"].append(once(losses[name], x, 0.5)[0])
-                seconds[name]["cpu"].append(time.process_time() - begun)
+                wall, cpu, _ = once(losses[name], x, 0.5)
+                seconds[name]["wall"].append(wall)
+                seconds[name]["cpu"].append(cpu)
             loads.append(os.getloadavg()[0])
             print(
                 dtype,

@@ -6,6 +6,7 @@ With q = softmax(z), and w_v = q_v dF/dq_v,
 
 so that a multiple of q may be added to w, and is, such that w is 0 wherever p = q: not the difference of two large numbers, but
 written in d = log p - log q, by exp(d) - 1 and log(1 + x). A student that equals its teacher has a loss and a gradient of exactly 0.
+To F of the two KLs the difference of p and q is added, whose sum is 0, so that an error of a row's normaliser cancels, too.
 """
 
 from __future__ import annotations
@@ -51,12 +52,13 @@ def _above(lp: Tensor, lq: Tensor, share: float) -> tuple[Tensor, Tensor]:
 
 
 def _forward(lp: Tensor, lq: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-    return p * _gap(lp, lq), q - p
+    w = q - p
+    return p * _gap(lp, lq) + w, w
 
 
 def _reverse(lp: Tensor, lq: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-    f = q * _gap(lq, lp)
-    return f, f
+    w = q * _gap(lq, lp)
+    return w + (p - q), w
 
 
 def _variation(lp: Tensor, lq: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:

@@ -42,9 +42,9 @@ def _terms(lp, lq, a, b, FAMILY: tl.constexpr):
     p, q, d = tl.exp(lp), tl.exp(lq), lp - lq
     d = tl.where(d != d, 0.0, tl.minimum(tl.maximum(d, -3e38), 3e38))
     if FAMILY == "forward":
-        f, w = p * d, q - p
+        f, w = p * d + (q - p), q - p
     elif FAMILY == "reverse":
-        f, w = -q * d, -q * d
+        f, w = -q * d + (p - q), -q * d
     elif FAMILY == "variation":
         f, w = tl.abs(q - p) / 2, q * (tl.where(q > p, 0.5, 0.0) - tl.where(q < p, 0.5, 0.0))
     elif FAMILY == "alpha_beta":
