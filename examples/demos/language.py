@@ -7,6 +7,7 @@ both write code. Nothing is downloaded. The two trainings are `understudy distil
 from __future__ import annotations
 
 import argparse
+import functools
 import time
 from pathlib import Path
 
@@ -38,39 +39,24 @@ def blank(folder: Path, width: int, layers: int, heads: int) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("runs/lm-demo"))
-    parser.add_argument("--bytes", type=int, default=3_000_000, help="of the library that is learned from")
-    parser.add_argument("--limit", type=int, default=0, help="files of it at most; 0 = all of those bytes")
+    parser.add_argument("--bytes", type=int, default=2_400_000, help="of the library that is learned from")
     parser.add_argument("--width", type=int, default=192)
     how = parser.parse_args()
     screen, begun, data = Console(), time.perf_counter(), f"library?most={how.bytes}"
     screen.rule("[bold]1[/]  a tokenizer and an empty model")
     empty = blank(how.folder / "blank", how.width, 4, max(2, how.width // 64))
     settings = {**understudy.config.SPOKEN, "batch": 8, "lr": 2e-3, "warmup": 50, "judgements": 4, "checkpoints": 2}
-    lm = {"length": LENGTH, "more": 64}
-    screen.rule("[bold]2[/]  the teacher reads")
-    teacher = understudy.distill(
-        "none",
-        f"hf:{empty}?random=true",
-        data,
-        "alone",
-        task="lm",
-        training=Training(**settings),
-        lm=lm,
-        alone=False,
-        folder=str(how.folder),
-        limit=how.limit,
-    )
-    screen.rule("[bold]3[/]  its understudy, and the same student without it")
-    job = understudy.distill(
+    learn = functools.partial(understudy.distill, data=data, task="lm", lm={"length": LENGTH, "more": 64}, folder=str(how.folder))
+    screen.rule("[bold]2[/]  the teacher reads, twice")
+    teacher = learn("none", f"hf:{empty}?random=true", method="alone", training=Training(**settings | {"epochs": 2}), alone=False)
+    screen.rule("[bold]3[/]  its understudy, and the same student without it, on half of the files")
+    files = len(teacher.data.documents["train"]) // 2
+    job = learn(
         f"hf:{teacher.folder / 'student'}",
         "shrink:0.5",
-        data,
-        {"name": "kd", "t": 1.0, "a": 0.7},
-        task="lm",
+        method={"name": "kd", "t": 1.0, "a": 0.7},
         training=Training(**settings),
-        lm=lm,
-        folder=str(how.folder),
-        limit=how.limit,
+        limit=files,
     )
     told = job.findings
     for sample in told.samples[:2]:
