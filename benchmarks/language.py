@@ -61,8 +61,10 @@ def prepare(folder: Path, schooling: int) -> None:
 
     texts = library(6_000_000)
     tokenizer = train_tokenizer(texts, WORDS)
-    rows = [{"messages": [{"role": "user", "content": t[i : i + 150]}, {"role": "assistant", "content": t[i + 150 : i + 600]}]}
-            for t in texts for i in range(0, min(len(t) - 600, 6000), 600)]  # fmt: skip
+    pieces = [(t[i : i + 100], t[i + 100 : i + 350]) for t in texts for i in range(0, min(len(t) - 350, 6000), 350)]
+    sizes = tokenizer([a + b for a, b in pieces])["input_ids"]
+    rows = [{"messages": [{"role": "user", "content": a}, {"role": "assistant", "content": b}]}
+            for (a, b), ids in zip(pieces, sizes, strict=True) if len(ids) < LENGTH - 16]  # fmt: skip
     for name, part in (("train", rows[400:]), ("test", rows[:400])):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in part))
     shapes = {"teacher": (128, 4), "student": (64, 2)}
@@ -104,7 +106,9 @@ def ours(contender: str, folder: Path, steps: int, made: Path) -> dict[str, Any]
     from understudy.lm import plan, save
 
     stored = contender.endswith("store")
-    method = {"name": "kd", "t": 1.0, "a": 1.0} if stored else {"name": "gkd", "beta": 0.5, "lmbda": float("on-policy" in contender)}
+    method = (
+        {"name": "kd", "t": 1.0, "a": 1.0} if stored else {"name": "gkd", "beta": 0.5, "lmbda": float("on-policy" in contender)}
+    )
     signal = f"store:{folder}/store" if stored else "online"
     config = configuration.build({"teacher": f"hf:{folder}/teacher", "student": f"hf:{folder}/student", "method": method, "alone": False, "folder": str(made),
                                   "data": {"address": f"jsonl:{folder}/train.jsonl", "task": "lm", "limit": steps * BATCH},
@@ -149,7 +153,14 @@ def trl(contender: str, folder: Path, steps: int, made: Path) -> dict[str, Any]:
         args = GKDConfig(output_dir=out, per_device_train_batch_size=BATCH, max_steps=steps, learning_rate=1e-3, lr_scheduler_type="cosine", warmup_steps=0, max_grad_norm=1.0,
                          weight_decay=0.0, lmbda=float("on-policy" in contender), beta=0.5, temperature=1.0, max_new_tokens=MORE, max_length=LENGTH, logging_steps=1000, report_to=[],
                          use_cpu=True, bf16=False, gradient_checkpointing=False, save_strategy="no", disable_tqdm=True, seed=0)  # fmt: skip
-        trainer = Counting(model=load("student"), teacher_model=load("teacher"), args=args, train_dataset=Dataset.from_list(rows), processing_class=tokenizer, callbacks=[clock])
+        trainer = Counting(
+            model=load("student"),
+            teacher_model=load("teacher"),
+            args=args,
+            train_dataset=Dataset.from_list(rows),
+            processing_class=tokenizer,
+            callbacks=[clock],
+        )
         trainer.train()
         seconds = time.perf_counter() - clock.begun
     clock.peak.__exit__()
@@ -170,7 +181,11 @@ def judged(folder: Path, made: str) -> dict[str, float]:
     chats.prepare(data, {"student": student.reader}, LENGTH, False, False)
     agreement, apart = compare(teacher.net, student.net, data.test)
     assert agreement is not None and apart is not None
-    return {"nll": -Texts(data=data, chunk=8).measure(student.net, data.test)["likelihood"], "kl_to_teacher": apart, "agreement": agreement}
+    return {
+        "nll": -Texts(data=data, chunk=8).measure(student.net, data.test)["likelihood"],
+        "kl_to_teacher": apart,
+        "agreement": agreement,
+    }
 
 
 def main() -> None:
@@ -205,11 +220,22 @@ def main() -> None:
             rates = [r["tokens"] / r["seconds"] for r in runs]
             table[name] = {"tokens_a_second": statistics.median(rates), "from": min(rates), "to": max(rates), "peak_mb": statistics.median(r["peak_mb"] for r in runs),
                            "tokens": runs[0]["tokens"], "updates": how.steps - 1} | judged(folder, runs[-1]["made"])  # fmt: skip
-    command = f"python benchmarks/language.py --peers PYTHON --steps {how.steps} --rounds {how.rounds} --schooling {how.schooling}"
-    told = {"command": command, "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}", "vocabulary": WORDS, "batch": BATCH, "length": LENGTH, "table": table}
+    command = (
+        f"python benchmarks/language.py --peers PYTHON --steps {how.steps} --rounds {how.rounds} --schooling {how.schooling}"
+    )
+    told = {
+        "command": command,
+        "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}",
+        "vocabulary": WORDS,
+        "batch": BATCH,
+        "length": LENGTH,
+        "table": table,
+    }
     how.out.write_text(json.dumps(told, indent=1) + "\n")
     for name, row in table.items():
-        print(f"{name:24s} {row['tokens_a_second']:8.0f} tokens/s ({row['from']:.0f} to {row['to']:.0f})  +{row['peak_mb']:6.0f} MB  nll {row['nll']:.3f}  KL {row['kl_to_teacher']:.3f}")
+        print(
+            f"{name:24s} {row['tokens_a_second']:8.0f} tokens/s ({row['from']:.0f} to {row['to']:.0f})  +{row['peak_mb']:6.0f} MB  nll {row['nll']:.3f}  KL {row['kl_to_teacher']:.3f}"
+        )
 
 
 def label(folder: Path, steps: int) -> None:
