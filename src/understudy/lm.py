@@ -287,7 +287,7 @@ def compare(teacher: nn.Module, student: nn.Module, part: Any) -> tuple[float | 
     devices_ = [_place(n) for n in (teacher, student)]
     with evaluating(teacher), evaluating(student):
         for (u, _), (x, _y) in zip(_chunks(part, "teacher", devices_[0]), _chunks(part, "student", devices_[1]), strict=True):
-            one, other = teacher(u).rows(), student(x).rows()
+            one, other = teacher(u).detach().rows(), student(x).rows()
             if one.size != other.size:
                 return None, None
             n = len(other)
