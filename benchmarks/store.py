@@ -15,6 +15,7 @@ entropy is so many nats. Every line of the result is written as it is done; what
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import json
 import math
@@ -65,7 +66,7 @@ NARROW, WIDE = Size((16, 600), (8, 250), 128), Size((16, 600), (4, 100), 32, som
 NATS = {"soft": 5.5, "sharp": 1.0}  # mean entropy of a token
 MANY = {"as it is": [("samples", 50), ("samples", 12), ("top-k", 32), ("hybrid", 16), ("samples", 25), ("samples", 100), ("top-k", 8), ("hidden", 0)],
         "sharp": [("samples", 50), ("top-k", 32), ("samples", 12), ("hybrid", 8), ("hidden", 0)]}  # fmt: skip
-FEW = {"soft": [("samples", 50), ("samples", 12), ("top-k", 32), ("hybrid", 16), ("samples", 25), ("hidden", 0), ("samples", 140), ("samples", 100), ("hybrid", 64)], "as it is": [("samples", 50), ("samples", 12)],
+FEW = {"soft": [("samples", 140), ("samples", 50), ("samples", 12), ("top-k", 32), ("hybrid", 16), ("samples", 25), ("hidden", 0), ("samples", 100), ("hybrid", 64)], "as it is": [("samples", 50), ("samples", 12)],
        "sharp": [("samples", 50), ("samples", 12), ("top-k", 32), ("hybrid", 8)]}  # fmt: skip
 
 
@@ -223,6 +224,7 @@ Chosen = dict[str, list[tuple[str, int]]]
 def prepared(args: argparse.Namespace) -> tuple[Size, Chosen, Texts, LM]:
     """The experiment of that vocabulary, its text, and a teacher that has read it."""
     size, chosen = (NARROW, MANY) if args.words <= 20_000 else (WIDE, FEW)
+    size = dataclasses.replace(size, steps=(size.steps[0], args.steps or size.steps[1]))
     texts = Texts(args.words, size)
     with stream(0, "teacher"):
         reading = over_some(texts.read, texts.words, size.some) if size.some else hard
@@ -234,19 +236,23 @@ def frontier(args: argparse.Namespace, out: Lines) -> None:
     """One vocabulary: a soft and a sharp teacher, each in every encoding."""
     begun = time.process_time()
     size, chosen, texts, trained = prepared(args)
-    table = out.all.setdefault(f"frontier {texts.words}", {"rows": []})
+    name = f"frontier {texts.words}, {size.steps[1]} steps"
+    table = out.all.setdefault(name, {"rows": []})
     table["what"] = (f"vocabulary {texts.words}; teacher {size.teacher} after {size.reads[1]} steps of {size.reads[0] * LENGTH} tokens, students {size.student}, "
                      f"{size.steps[1]} steps of {size.steps[0] * LENGTH}, one visit a row; {size.held * LENGTH} tokens held out. bytes: of the folder's shards (their book, "
                      f"{4 * texts.words / 1000:.0f} kB once a folder, left out; it is made of the first {size.shard} rows), "
                      "a token; gradient: error of the student's gradient over the exact one's length, of one batch, at the weights that the online student ends "
                      "with; text, distribution: held-out cross-entropy to the text and to what the teacher says, nats; apart: KL of the latter; "
                      "over: both cross-entropies over online distillation's, in %")  # fmt: skip
-    table["environment"], table["command"] = about(), f"python benchmarks/store.py frontier --words {args.words}"
+    table["environment"], table["command"] = (
+        about(),
+        f"python benchmarks/store.py frontier --words {args.words}" + (f" --steps {args.steps}" if args.steps else ""),
+    )
     plain: list[LM] = []
     before = table.get("cpu_seconds", 0)
-    for kind in chosen:
+    for kind in args.kinds or chosen:
         teacher = sharpened(trained, NATS[kind], texts.ask[:4]) if kind in NATS else Sharper(trained, 1.0)
-        one_teacher(kind, teacher, texts, size, chosen[kind], plain, functools.partial(out.once, f"frontier {texts.words}"), args)
+        one_teacher(kind, teacher, texts, size, chosen[kind], plain, functools.partial(out.once, name), args)
         table["cpu_seconds"] = before + round(time.process_time() - begun)
         out.save()
 
@@ -258,7 +264,12 @@ def one_teacher(kind: str, teacher: Sharper, texts: Texts, size: Size, chosen: l
     def student(loss: Callable[[Lazy, Tensor], Tensor], name: str = "") -> LM:
         with stream(args.seed, "student"):
             train = functools.partial(learn, rows=texts.ask, batch=size.steps[0], lr=4e-3, loss=loss)
-            return kept(args.keep if name else None, f"{name}-{texts.words}-{args.seed}", llama(texts.words, size.student), train)
+            return kept(
+                args.keep if name else None,
+                f"{name}-{texts.words}-{size.steps[1]}-{args.seed}",
+                llama(texts.words, size.student),
+                train,
+            )
 
     @functools.cache
     def online() -> LM:
@@ -287,7 +298,8 @@ def one_teacher(kind: str, teacher: Sharper, texts: Texts, size: Size, chosen: l
     key = {"teacher": kind, "seed": args.seed}
     base = once(key | {"kind": "online", "size": 0}, lambda: judge(online(), teacher, texts.held) | {"entropy": nats})
     itself = {"text_of_teacher": judge_text(teacher, texts.held)}
-    once(key | {"kind": "hard", "size": 0}, lambda: compared(unaided()) | itself)
+    if args.seed == 0:
+        once(key | {"kind": "hard", "size": 0}, lambda: compared(unaided()) | itself)
     for way, number in chosen[: args.most]:
         once(key | {"kind": way, "size": number}, functools.partial(measured, way, number))
 
@@ -298,10 +310,13 @@ def sweep(args: argparse.Namespace, out: Lines) -> None:
     first, last = texts.ask[:24], texts.ask[24:32]
     with stream(args.seed, "student"):
         student = kept(
-            args.keep, f"online-{next(iter(chosen))}-{texts.words}-{args.seed}", llama(texts.words, size.student), lambda s: s
+            args.keep,
+            f"online-{next(iter(chosen))}-{texts.words}-{size.steps[1]}-{args.seed}",
+            llama(texts.words, size.student),
+            lambda s: s,
         )
     table = out.all.setdefault(f"sweep {texts.words}", {"rows": []})
-    table["what"] = (f"as in 'frontier {texts.words}', the teacher's logits multiplied until its mean entropy is so many nats: the student's relative gradient "
+    table["what"] = (f"as in 'frontier {texts.words}, {size.steps[1]} steps', the teacher's logits multiplied until its mean entropy is so many nats: the student's relative gradient "
                      f"error on {len(last) * LENGTH} tokens, at the weights that it ends with online from the teacher as it is, and their bytes a token by a "
                      f"book that was made of {len(first) * LENGTH} others")  # fmt: skip
     table["environment"], table["command"] = about(), f"python benchmarks/store.py sweep --words {args.words}"
@@ -342,7 +357,7 @@ def draw(args: argparse.Namespace, out: Lines) -> None:
     tables = {k: v["rows"] for k, v in out.all.items() if k.startswith("frontier")}
     panels = [
         (k, kind)
-        for k in sorted(tables, key=lambda k: -int(k.split()[1]))
+        for k in sorted(tables, key=lambda k: -int(k.split()[1][:-1]))
         for kind in dict.fromkeys(r["teacher"] for r in tables[k])
     ]
     fig, axes = plt.subplots(2, len(panels), figsize=(2.7 * len(panels), 6.2), layout="constrained", sharex=True, sharey="row")
@@ -373,7 +388,7 @@ def draw(args: argparse.Namespace, out: Lines) -> None:
                 [4, most, most], [loss, loss, -1], color="tab:green", lw=1, ls=":", label="aimed at" if most == 30 else None
             )
         nats = next(r for r in rows if r["kind"] == "online")["entropy"]
-        above.set_title(f"{int(name.split()[1]):,} words\nteacher of {nats:.1f} nats", fontsize=9)
+        above.set_title(f"{int(name.split()[1][:-1]):,} words, {name.split()[2]} steps\nteacher of {nats:.1f} nats", fontsize=9)
         above.set_yscale("symlog", linthresh=0.5, linscale=0.7)
         below.set(xscale="log", yscale="log", xlabel="bytes a token")
         for ax in (above, below):
@@ -447,6 +462,8 @@ def main() -> None:
     ask.add_argument(
         "--keep", type=Path, help="a folder for the teacher and the online student, so that a run that was stopped goes on"
     )
+    ask.add_argument("--steps", type=int, default=0, help="of the students, where it isn't the usual number")
+    ask.add_argument("--kinds", type=lambda t: t.split(","), help="of teachers, where not all: soft,as it is,sharp")
     ask.add_argument("--most", type=int, default=99, help="encodings of a teacher at most")
     ask.add_argument("--out", type=Path)
     args = ask.parse_args()
