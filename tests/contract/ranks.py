@@ -5,6 +5,7 @@ RANK=0 WORLD_SIZE=2 ... python ranks.py FOLDER METHOD...
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -43,6 +44,7 @@ def main(folder: Path, names: list[str]) -> None:
         except Exception:
             (folder / f"{name}.{rank}.error").write_text(traceback.format_exc())
     torch.distributed.destroy_process_group()
+    os._exit(0)  # gloo's threads may outlive what they stand on, and abort a process that is done
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ accelerate launch [--use_fsdp --fsdp_version 2] ... spoken_ranks.py FOLDER NAME
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def main(folder: Path, name: str) -> None:
         folder / f"{name}.{rank}.safetensors",
     )
     torch.distributed.destroy_process_group()
+    os._exit(0)  # gloo's threads may outlive what they stand on, and abort a process that is done
 
 
 if __name__ == "__main__":
