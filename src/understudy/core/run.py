@@ -82,7 +82,9 @@ class Run:
             made = artefact(self)
             score = self.world.validate(made)
         if self.best is None or score > self.best.score:
-            self.best = Best(score, self.step, made.cpu() if isinstance(made, nn.Module) else made)  # a device has better use for its memory
+            self.best = Best(
+                score, self.step, made.cpu() if isinstance(made, nn.Module) else made
+            )  # a device has better use for its memory
         return score
 
     def look(self) -> None:

@@ -11,4 +11,18 @@ from understudy.teachers.spending import Budget
 from understudy.teachers.stored import Stored
 from understudy.teachers.tuned import Tuned
 
-__all__ = ["Budget", "Client", "Encoding", "Ensemble", "Overheard", "Recorded", "Remote", "Sklearn", "Stored", "Tuned", "fit_sklearn", "label", "written"]
+__all__ = [
+    "Budget",
+    "Client",
+    "Encoding",
+    "Ensemble",
+    "Overheard",
+    "Recorded",
+    "Remote",
+    "Sklearn",
+    "Stored",
+    "Tuned",
+    "fit_sklearn",
+    "label",
+    "written",
+]
