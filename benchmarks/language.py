@@ -59,13 +59,13 @@ def prepare(folder: Path, schooling: int) -> None:
 
     from understudy.data.code import library, train_tokenizer
 
-    texts = library(6_000_000)
+    texts = library(3_000_000)
     tokenizer = train_tokenizer(texts, WORDS)
     pieces = [(t[i : i + 100], t[i + 100 : i + 350]) for t in texts for i in range(0, min(len(t) - 350, 6000), 350)]
     sizes = tokenizer([a + b for a, b in pieces])["input_ids"]
     rows = [{"messages": [{"role": "user", "content": a}, {"role": "assistant", "content": b}]}
             for (a, b), ids in zip(pieces, sizes, strict=True) if len(ids) < LENGTH - 16]  # fmt: skip
-    for name, part in (("train", rows[400:]), ("test", rows[:400])):
+    for name, part in (("train", rows[200:]), ("test", rows[:200])):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in part))
     shapes = {"teacher": (128, 4), "student": (64, 2)}
     for seed, (name, (width, layers)) in enumerate(shapes.items()):
