@@ -185,7 +185,7 @@ def stored() -> dict[str, float]:
     for name, table in told.items():
         if name.startswith("frontier "):
             rows = [r for r in table["rows"] if r["teacher"] == "soft" and "bytes" in r]
-            found[int(name.split()[1])] = {
+            found[int(name.split()[1].rstrip(","))] = {
                 f"{r['kind']} {r['size']}": float(r["bytes"]) for r in rows if r["kind"] in ("samples", "hybrid")
             }
     best = max((v for v in found if found[v]), default=0)
