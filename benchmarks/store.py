@@ -355,11 +355,8 @@ def draw(args: argparse.Namespace, out: Lines) -> None:
 
     colours = {"samples": "tab:red", "hybrid": "tab:purple", "top-k": "tab:gray", "hidden": "tab:blue"}
     tables = {k: v["rows"] for k, v in out.all.items() if k.startswith("frontier")}
-    panels = [
-        (k, kind)
-        for k in sorted(tables, key=lambda k: -int(k.split()[1][:-1]))
-        for kind in dict.fromkeys(r["teacher"] for r in tables[k])
-    ]
+    nats = {(k, r["teacher"]): r["entropy"] for k, rows in tables.items() for r in rows if r["kind"] == "online"}
+    panels = sorted(nats, key=lambda panel: (-int(panel[0].split()[1][:-1]), -nats[panel]))
     fig, axes = plt.subplots(2, len(panels), figsize=(2.7 * len(panels), 6.2), layout="constrained", sharex=True, sharey="row")
     for (name, kind), (above, below) in zip(panels, axes.T, strict=True):
         rows = [r for r in tables[name] if r["teacher"] == kind]
@@ -368,7 +365,7 @@ def draw(args: argparse.Namespace, out: Lines) -> None:
             for r in rows:
                 if r["kind"] == way:
                     found.setdefault(r["size"], []).append(r)
-            mine = sorted(((size, *(statistics.mean(v) for v in zip(*((r["bytes"], r["over"][1], r["gradient"]) for r in several), strict=True)))
+            mine = sorted(((size, *(statistics.mean(v) for v in zip(*((r["bytes"], r["over"][1], several[0]["gradient"]) for r in several), strict=True)))
                            for size, several in found.items()), key=lambda point: point[1])  # fmt: skip
             for ax, column in ((above, 2), (below, 3)):
                 ax.plot([p[1] for p in mine], [p[column] for p in mine], "o-", color=colour, label=way, ms=5)
@@ -387,9 +384,11 @@ def draw(args: argparse.Namespace, out: Lines) -> None:
             above.plot(
                 [4, most, most], [loss, loss, -1], color="tab:green", lw=1, ls=":", label="aimed at" if most == 30 else None
             )
-        nats = next(r for r in rows if r["kind"] == "online")["entropy"]
-        above.set_title(f"{int(name.split()[1][:-1]):,} words, {name.split()[2]} steps\nteacher of {nats:.1f} nats", fontsize=9)
-        above.set_yscale("symlog", linthresh=0.5, linscale=0.7)
+        above.set_title(
+            f"{int(name.split()[1][:-1]):,} words, {name.split()[2]} steps\nteacher of {nats[name, kind]:.1f} nats", fontsize=9
+        )
+        above.set_yscale("symlog", linthresh=1, linscale=1)
+        above.set_yticks([-10, -1, 0, 1, 10, 100], ["-10", "-1", "0", "1", "10", "100"])
         below.set(xscale="log", yscale="log", xlabel="bytes a token")
         for ax in (above, below):
             ax.grid(alpha=0.25)
