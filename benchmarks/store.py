@@ -21,7 +21,9 @@ import json
 import math
 import os
 import platform
+import shlex
 import statistics
+import sys
 import tempfile
 import time
 import warnings
@@ -244,10 +246,7 @@ def frontier(args: argparse.Namespace, out: Lines) -> None:
                      "a token; gradient: error of the student's gradient over the exact one's length, of one batch, at the weights that the online student ends "
                      "with; text, distribution: held-out cross-entropy to the text and to what the teacher says, nats; apart: KL of the latter; "
                      "over: both cross-entropies over online distillation's, in %")  # fmt: skip
-    table["environment"], table["command"] = (
-        about(),
-        f"python benchmarks/store.py frontier --words {args.words}" + (f" --steps {args.steps}" if args.steps else ""),
-    )
+    table["environment"], table["command"] = about(), f"python benchmarks/store.py {shlex.join(args.given)}"
     plain: list[LM] = []
     before = table.get("cpu_seconds", 0)
     for kind in args.kinds or chosen:
@@ -466,6 +465,8 @@ def main() -> None:
     ask.add_argument("--most", type=int, default=99, help="encodings of a teacher at most")
     ask.add_argument("--out", type=Path)
     args = ask.parse_args()
+    files = ("--keep", str(args.keep), "--out", str(args.out))
+    args.given = [word for word in sys.argv[1:] if word not in files]
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     {"frontier": frontier, "sweep": sweep, "step": step, "draw": draw}[args.what](args, Lines(args.out))

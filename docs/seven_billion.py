@@ -185,9 +185,9 @@ def stored() -> dict[str, float]:
     for name, table in told.items():
         if name.startswith("frontier "):
             rows = [r for r in table["rows"] if r["teacher"] == "soft" and "bytes" in r]
-            found[int(name.split()[1].rstrip(","))] = {
-                f"{r['kind']} {r['size']}": float(r["bytes"]) for r in rows if r["kind"] in ("samples", "hybrid")
-            }
+            size = int(name.split()[1].rstrip(","))
+            here = {f"{r['kind']} {r['size']}": float(r["bytes"]) for r in rows if r["kind"] in ("samples", "hybrid")}
+            found[size] = here | found.get(size, {})  # of several runs of a vocabulary, the first
     best = max((v for v in found if found[v]), default=0)
     return {f"`{k}`, measured at {best:,} words": v for k, v in sorted(found.get(best, {}).items(), key=lambda kv: kv[1])}
 
