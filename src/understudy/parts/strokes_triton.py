@@ -42,7 +42,7 @@ def _terms(lp, lq, a, b, FAMILY: tl.constexpr):
     p, q, d = tl.exp(lp), tl.exp(lq), lp - lq
     d = tl.where(d != d, 0.0, tl.minimum(tl.maximum(d, -3e38), 3e38))
     if FAMILY == "forward":
-        f, w = p * d + (q - p), q - p
+        f, w = p * d - (p - q), q - p  # not + (q - p): that ends the compiler of Triton 3.9.0, for an H100 alone
     elif FAMILY == "reverse":
         f, w = -q * d + (p - q), -q * d
     elif FAMILY == "variation":
