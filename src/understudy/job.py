@@ -20,6 +20,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from understudy import alive
 from understudy import config as configuration
 from understudy.config import Config, Training
 from understudy.core import checkpoint, devices, registry, seal
@@ -37,6 +38,7 @@ from understudy.worlds.rows import Rows, answers
 
 TEACHERS = {"digits": "cnn"}  # names of teachers that are made on the spot -> their architecture
 POINTS = 200  # of a learning curve
+LIVE = 1.0  # seconds after which points are shown to whoever looks on
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class Job:
         self.teacher_trained, self.example = teacher_trained, example
         self.student: nn.Module | None = None
         self.findings: Any = None
+        self._begins: Callable[[str, int, int], None] = lambda *_: None
 
     @property
     def teacher(self) -> nn.Module:
@@ -113,6 +116,10 @@ class Job:
         """Train (or go on training) and write everything. bar(phase, step, steps) is told how far it is."""
         begun = time.perf_counter()
         self._settle_in()
+        with alive.known(self.folder, quiet=self.world.rank > 0) as self._begins:
+            return self._run(bar, begun)
+
+    def _run(self, bar: Callable[[str, int, int], None], begun: float) -> Job:
         self.teach(bar)
         self._ask_beforehand()
         students = {"student": self.method} | ({"alone": registry.get("alone")()} if self.config.alone else {})
@@ -129,6 +136,7 @@ class Job:
         if saved is not None:
             checkpoint.restore(run, saved)
         log = Log(self.folder / "metrics.jsonl", name, run.step, quiet=run.world.rank > 0)
+        self._begins(name, run.step, steps)
         every, judge, save = (max(1, steps // n) if n else steps for n in (POINTS, training.judgements, training.checkpoints))
 
         def watch(run: Run, _batch: Batch, terms: dict[str, dict[str, Tensor]]) -> None:
@@ -147,11 +155,14 @@ class Job:
             last = run.step == steps
             if run.step % judge == 0 or last:
                 log(run.step, {"valid": run.judge()})
-            if run.step % save == 0 or last:
+            if run.step % save == 0 or last or asked():
                 log.flush()
                 checkpoint.write(run, folder)
+            if asked():
+                raise KeyboardInterrupt
 
-        fit(run, watch=watch, every=every, after=after)
+        with alive.heeding(run.world.ranks == 1) as asked:  # of several processes some would save and wait for the others
+            fit(run, watch=watch, every=every, after=after)
         bar(name, steps, steps)
         log.flush()
         assert run.best is not None
@@ -274,7 +285,7 @@ class Log:
     """metrics.jsonl: one line a point, {"phase", "step", ...}. What was written after the checkpoint that a run resumes from is cut."""
 
     def __init__(self, path: Path, phase: str, step: int, *, quiet: bool = False) -> None:
-        self.path, self.phase, self.quiet, self.lines = path, phase, quiet, []
+        self.path, self.phase, self.quiet, self.lines, self.flushed = path, phase, quiet, [], time.monotonic()
         if path.exists() and not quiet:
             kept = [line for line in path.read_text().splitlines() if self._before(line, step)]
             write_atomically(path, "".join(line + "\n" for line in kept))
@@ -289,15 +300,19 @@ class Log:
 
     def __call__(self, step: int, values: dict[str, float]) -> None:
         self.lines.append(json.dumps({"phase": self.phase, "step": step} | values))
+        if time.monotonic() - self.flushed > LIVE:
+            self.flush(sure=False)
 
-    def flush(self) -> None:
-        if self.lines and not self.quiet:
+    def flush(self, *, sure: bool = True) -> None:
+        """sure: on the disk before anything goes on; else only where others can read it."""
+        if not self.quiet and (self.lines or sure):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a") as f:
                 f.write("".join(line + "\n" for line in self.lines))
                 f.flush()
-                os.fsync(f.fileno())
-        self.lines = []
+                if sure:
+                    os.fsync(f.fileno())
+        self.lines, self.flushed = [], time.monotonic()
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
