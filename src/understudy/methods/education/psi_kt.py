@@ -12,9 +12,9 @@ class PSIKT(Method):
     Traits s_n = (forgetting alpha, level mu, volatility sigma, transfer gamma) change slowly; knowledge z_n^k of skill k goes
     towards a level that its prerequisites shift; together they explain the answers, and the bound on their probability goes up:
 
-        s_n ~ N(H s_(n-1), R),  y_n ~ Bernoulli(sigmoid(z_n^(k_n))),  a_ik = sigmoid(u_i' M u_k),  w = e^(-alpha_n gap_n)
-        z_n^k ~ N(w z_(n-1)^k + (1 - w)(mu_n + gamma_n / K sum_i a_ik z_(n-1)^i), sigma_n^2 (1 - w^2) / (2 alpha_n))
-        L = sum_n -E_q log p(y_n | z_n) + beta [KL(q(z_n) || p(z_n | z_(n-1), s_n)) + KL(q(s_n) || p(s_n | s_(n-1)))] + c mean a
+        s_n ~ N(H s_{n-1}, R),  y_n ~ Bernoulli(sigmoid(z_n^{k_n})),  a_ik = sigmoid(u_i' M u_k),  w = e^{-alpha_n gap_n}
+        z_n^k ~ N(w z_{n-1}^k + (1 - w)(mu_n + gamma_n / K sum_i a_ik z_{n-1}^i), sigma_n^2 (1 - w^2) / (2 alpha_n))
+        L = sum_n -E_q log p(y_n | z_n) + beta [KL(q(z_n) || p(z_n | z_{n-1}, s_n)) + KL(q(s_n) || p(s_n | s_{n-1}))] + c mean a
 
     Further answers are foretold by simulating on from the last. `explain(x)` of the result says traits, knowledge and graph.
 

@@ -11,7 +11,7 @@ class ALM(Method):
 
     For every stretch c between two such places, with log-likelihoods summed over each model's own tokens,
 
-        L = CE + w mean_c KL(Bernoulli(p_T(c)^(1/t)) || Bernoulli(p_S(c)^(1/t)))
+        L = CE + w mean_c KL(Bernoulli(p_T(c)^{1/t}) || Bernoulli(p_S(c)^{1/t}))
 
     No word of one vocabulary needs a partner in the other.
 

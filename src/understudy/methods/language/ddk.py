@@ -18,7 +18,7 @@ class DDK(Method):
     With l_S, l_T the perplexities of student and teacher on rows of a domain that are kept for this, at the start of interval t,
 
         r_0 = softmax(l_S / l_T)
-        r_t+1 = alpha psi / sum psi + (1 - alpha) / D,      psi = r_t exp(l_S / l_T)
+        r_{t+1} = alpha psi / sum psi + (1 - alpha) / D,      psi = r_t exp(l_S / l_T)
         L = CE(y, s) + gamma t^2 KL(softmax(u / t) || softmax(s / t)) over rows drawn from domains by r
 
     The first interval's rows are drawn as they lie, more from larger domains; so are all of the baseline's (draw = 'rows').

@@ -41,7 +41,7 @@ class Bounds(nn.Module):
 class MGSR(Method):
     r"""The student's writing is put right at its worst word; it follows the teacher where that is dense, by words and by spans.
 
-        L = CE + KL(p' || q') + gamma mean |p_i p_i+1 - q_i q_i+1|^2
+        L = CE + KL(p' || q') + gamma mean |p_i p_{i+1} - q_i q_{i+1}|^2
         p' = m p / sum m p,    q' = m q / sum m q,    m = 1 within the bounds (l, h) = MLP(p, q) and at the written word, else 0
         worst = argmax KL(p_i || q_i) over words that aren't the teacher's likeliest: replaced by that, what follows written anew
 

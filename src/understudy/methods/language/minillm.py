@@ -15,7 +15,7 @@ class MiniLLM(Method):
 
         L = single + long + c hard
         single = mean w_t KL(s(. | y_<t) || u(. | y_<t))
-        long = -mean w_t R_t log s(y_t),    R_t = mean of r_t+1 ... r_T, 0 at the end
+        long = -mean w_t R_t log s(y_t),    R_t = mean of r_{t+1} ... r_T, 0 at the end
 
     The gradient of the sequence's KL has two parts: what a word costs at once, taken exactly over all words instead of the drawn
     one (single), and what it costs later (long). hard is the texts' own loss, which keeps the student from forgetting them.

@@ -10,7 +10,7 @@ from understudy.parts.ranking import margins
 class MarginMSE(Method):
     r"""A fast ranker learns by how much a slow one prefers one document to another, since each scores in a range of its own.
 
-        L = mean ((s(q, d+) - s(q, d-)) - (u(q, d+) - u(q, d-)))^2
+        L = mean ((s(q, d^+) - s(q, d^-)) - (u(q, d^+) - u(q, d^-)))^2
 
     The paper's comparisons: `match='pointwise'` is mean (s - u)^2 over both documents, and 'alone' is RankNet on the judgements.
 

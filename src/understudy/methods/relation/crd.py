@@ -17,7 +17,7 @@ from understudy.parts.relation import unit
 class CRD(Method):
     r"""Student and teacher are to agree about a row more than about any row of another class, in an embedding learnt for both.
 
-        g = f W + b at unit length; h(g, m) = e^(g . m / t) / Z, m the other network's memory of a row, Z set by the first batch
+        g = f W + b at unit length; h(g, m) = e^{g . m / t} / Z, m the other network's memory of a row, Z set by the first batch
         l(g) = -log h_0 / (h_0 + c) - sum over k of log c / (h_k + c),   c = K / M
         L = CE(y, s) + w (l(g_s) + l(g_u)),   afterwards m <- unit(momentum m + (1 - momentum) g) at the rows of the batch
 

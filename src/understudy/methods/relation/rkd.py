@@ -12,8 +12,8 @@ from understudy.parts.relation import angles, distances
 class RKD(Method):
     r"""The student keeps the teacher's geometry: distances between two rows and angles between three, not the rows themselves.
 
-        psi_ij  = |f_i - f_j| / mean over pairs          L_D = mean over i,j   of huber(psi^s_ij  - psi^u_ij)
-        psi_ijk = cos at i between f_j - f_i, f_k - f_i  L_A = mean over i,j,k of huber(psi^s_ijk - psi^u_ijk)
+        psi_ij  = |f_i - f_j| / mean over pairs          L_D = mean_ij huber(psi^s_ij  - psi^u_ij)
+        psi_ijk = cos at i between f_j - f_i, f_k - f_i  L_A = mean_ijk huber(psi^s_ijk - psi^u_ijk)
         L = CE(y, s) + w (L_D + angle L_A)
 
     Shapes: f_s [N, D], f_u [N, D'] the embeddings; psi [N, N] and [N, N, N].

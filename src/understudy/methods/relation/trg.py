@@ -16,7 +16,7 @@ class TRG(Method):
     r"""Tokens drawn from all over the batch form a graph, and the student is to rebuild the teacher's, inside an image as well.
 
         e_ij = cos(f_i, f_j) / t     J(i) = the k tokens next to i in the teacher's graph
-        local   = mean over nodes i of KL(softmax_J(i) e^u_i || softmax_J(i) e^s_i)
+        local   = mean over nodes i of KL(softmax_{J(i)} e^u_i || softmax_{J(i)} e^s_i)
         global  = mean over nodes i of -log softmax_j (cos(r(f^s_i), f^u_j) / t) at j = i
         context = mean over images and their tokens i of KL(softmax e^u_i || softmax e^s_i), over the tokens of the same image
         L = (1 - a) CE(y, s) + a kd_t^2 KL(softmax(u/kd_t) || softmax(s/kd_t)) + w (local + global + context)

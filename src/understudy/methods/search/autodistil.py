@@ -18,7 +18,7 @@ class AutoDistil(Method):
         R(X) = softmax(X X^T / sqrt(d)), X = Q, K, V of the last layer      d = width of a head
         D(c) = (KL(R(Q_u) || R(Q_s)) + KL(R(K_u) || R(K_s)) + KL(R(V_u) || R(V_s))) / 3, the student of size c
         L = mean over the k parts and some c of each (largest, smallest, `drawn` others) of h CE(c) + w D(c)
-        result = the c of smallest D on held-out rows among those of at most limit x the largest's parameters
+        result = the c of smallest D on held-out rows among those of at most limit times the largest's parameters
 
     Shapes: Q, K, V [N, L, D], D the network's own, split in `heads`; R [N, heads, L, L].
     Departures: the masked-word loss CE is learned along, since nothing else moves what lies above the last attention; h = 0 is

@@ -11,7 +11,7 @@ from understudy.core.world import Player
 class BAN(Method):
     r"""Each generation is a new student of the same architecture that learns from the one before; the first learns from labels.
 
-        L_1 = CE(y, s_1)      L_k = label CE(y, s_k) + KL(softmax(s_(k-1)) || softmax(s_k)),  k = 2 ... generations
+        L_1 = CE(y, s_1)      L_k = label CE(y, s_k) + KL(softmax(s_{k-1}) || softmax(s_k)),  k = 2 ... generations
 
     The budget is split evenly; each generation begins untrained, with the whole schedule of the learning rate for itself.
 

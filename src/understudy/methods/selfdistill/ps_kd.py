@@ -8,8 +8,8 @@ from understudy.core.method import Method, freeze, register, span
 class PSKD(Method):
     r"""The target is softened by what the student itself said an epoch ago, the more the longer it has learned.
 
-        L_t = CE((1 - a_t) y + a_t softmax(s_(t-1)), s),  a_t = a t / T,  t = 1 ... T epochs
-            = (1 - a_t) CE(y, s) + a_t KL(softmax(s_(t-1)) || softmax(s)) + what has no gradient
+        L_t = CE((1 - a_t) y + a_t softmax(s_{t-1}), s),  a_t = a t / T,  t = 1 ... T epochs
+            = (1 - a_t) CE(y, s) + a_t KL(softmax(s_{t-1}) || softmax(s)) + what has no gradient
 
     Shapes: s, s_(t-1) [N, C] logits of the student and of its snapshot at the end of the epoch before; y [N].
     Departures: the snapshot answers about the row as it is now, in evaluation mode, as the paper has it; the authors' code stores
