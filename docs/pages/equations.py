@@ -12,57 +12,8 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from html import escape
 
-GREEK = dict(zip("alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega".split(),
-                 "αβγδεζηθικλμνξπρστυφχψω")) | {"Delta": "Δ", "Phi": "Φ", "Psi": "Ψ", "Omega": "Ω", "Theta": "Θ", "Sigma": "Σ"}  # fmt: skip
-BIG = {"sum": "∑", "prod": "∏"}
-BENEATH = {*BIG, "max", "min", "argmax", "argmin"}  # whose subscript stands below
-SIGNS = {
-    "-": "−",
-    "*": "∗",
-    "~": "∼",
-    "\\": "∖",
-    "->": "→",
-    "<-": "←",
-    "<=": "≤",
-    ">=": "≥",
-    "!=": "≠",
-    "...": "…",
-    "..": "‥",
-    "'": "′",
-}
-INDICES = re.compile(r"(?!in|min|nil)[ijklmn]{2,3}")  # several letters, not a word
-BEFORE_A = {"of", "in", "is", "at", "over", "on", "with", "for", "by", "as", "to", "from", "within"}
-BARS = {"|": "|", "||": "‖"}
-PAIRS = {"(": ")", "[": "]", "{": "}"}
-BOUNDS = set("+-=,;:~*|") | {
-    "||",
-    "->",
-    "<-",
-    "<=",
-    ">=",
-    "!=",
-    "<",
-    ">",
-    "\\",
-    "...",
-    "..",
-    "×",
-    "±",
-    "∈",
-    "≤",
-    "≥",
-    "≠",
-    "→",
-    "−",
-}
-TOKEN = re.compile(r"""(?P<code>`[^`]+`)|(?P<number>\d+x\d+(?!\w)|\d+(?:\.\d+)?(?:e-?\d+)?(?![^\W\d_]))
-    |(?P<word>[^\W\d_][^\W_]*(?:-[a-z][a-z]+)*(?:'[a-z]+|(?<=[a-z]{3}s)')?)|(?P<op>\.\.\.|\|\||<-|->|<=|>=|!=|\.\.|[-+=*/<>~^_'.,;:|()\[\]{}\\×·≤≥≠→∈±−])
-    |(?P<space>\ +)""", re.X)  # fmt: skip
-TEXT = {sign: name for name, sign in (GREEK | BIG | SIGNS | BARS | {"<": "⟨", ">": "⟩"}).items()}
-
-
-class Unsure(ValueError):
-    """This line isn't surely read."""
+from pages.notation import ANGLES, BARS, BEFORE_A, BENEATH, BIG, BOUNDS, GREEK, INDICES, PAIRS, SIGNS, Unsure, tokens
+from pages.readback import back
 
 
 @dataclass
@@ -73,18 +24,6 @@ class Item:
     xml: str
     text: str = ""
     inside: str = ""
-
-
-def tokens(line: str) -> list[tuple[str, str]]:
-    """(kind, text) of a line's pieces. Raises `Unsure` at a character that isn't known."""
-    found, place = [], 0
-    while place < len(line):
-        match = TOKEN.match(line, place)
-        if not match:
-            raise Unsure(line[place:])
-        found.append((str(match.lastgroup), match.group()))
-        place = match.end()
-    return found
 
 
 class Reader:
@@ -190,7 +129,7 @@ class Reader:
         opening = self.take()[1]
         closing = PAIRS.get(opening, ">" if opening == "<" else opening)
         inside = drawn(self.row(closing))
-        left, right = (SIGNS_OF_BRACKETS.get(sign, BARS.get(sign, sign)) for sign in (opening, closing))
+        left, right = (ANGLES.get(sign, BARS.get(sign, sign)) for sign in (opening, closing))
         xml = f'<mrow><mo form="prefix" fence="true">{left}</mo>{inside}<mo form="postfix" fence="true">{right}</mo></mrow>'
         return Item("atom", xml, "()" if opening == "(" else opening, inside)
 
@@ -248,9 +187,6 @@ class Reader:
         raise Unsure(text)
 
 
-SIGNS_OF_BRACKETS = {"<": "⟨", ">": "⟩"}
-
-
 def drawn(items: list[Item]) -> str:
     """A row: fractions where they are plain, and room between factors and words."""
     while items and items[-1].kind == "space":
@@ -295,44 +231,6 @@ def fractions(items: list[Item]) -> list[Item]:
 def bare(item: Item) -> str:
     """What a fraction shows of a factor: a bracket without its marks."""
     return f'<mrow class="bracketed">{item.inside}</mrow>' if item.text == "()" and item.inside else item.xml
-
-
-# ---------------------------------------------------------------------------------------------------------------------- back again
-
-
-def back(node: ET.Element) -> str:
-    """The text that a piece of MathML was made from, without its spaces."""
-    parts = [back(child) for child in node]
-    text = (node.text or "").strip()
-    if node.tag == "code":
-        return f"`{text}`"
-    if node.get("class") == "blank" or text == "⋅":
-        return "."
-    if node.tag in ("mi", "mo"):
-        return TEXT.get(text, text)
-    if node.tag == "mn":
-        return text.replace("×", "x")
-    if node.tag == "msqrt":
-        return f"sqrt({parts[0]})"
-    if node.tag == "mfrac":
-        return f"{parts[0]}/{parts[1]}"
-    if node.tag == "mover":
-        return f"{parts[0]}~"
-    if order := node.get("data-order"):
-        return scripted(node, parts, order)
-    wrap = {"braced": "{{{}}}", "bracketed": "({})"}.get(node.get("class") or "", "{}")
-    return wrap.format("".join(parts) if len(node) else TEXT.get(text, text))
-
-
-def scripted(node: ET.Element, parts: list[str], order: str) -> str:
-    """A base and its scripts in the order in which they were written."""
-    low = parts[1] if "_" in order else ""
-    high = parts[-1].replace("'", "", order.count("'")) if "^" in order else ""
-    base = parts[0].removesuffix("~") if "~" in order else parts[0]
-    return base + "".join({"_": f"_{low}", "^": f"^{high}"}.get(sign, sign) for sign in order)
-
-
-# --------------------------------------------------------------------------------------------------------------------------- pages
 
 
 def statements(line: str) -> list[str]:
