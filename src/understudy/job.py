@@ -33,6 +33,7 @@ from understudy.core.run import Run, seen_by, start
 from understudy.core.seeds import stream
 from understudy.core.world import Player, recast, sgd
 from understudy.parts.schedule import cosine
+from understudy.report import gradients
 from understudy.tasks import task
 from understudy.worlds.rows import Rows, answers
 
@@ -139,16 +140,16 @@ class Job:
         self._begins(name, run.step, steps)
         every, judge, save = (max(1, steps // n) if n else steps for n in (POINTS, training.judgements, training.checkpoints))
 
-        def watch(run: Run, _batch: Batch, terms: dict[str, dict[str, Tensor]]) -> None:
+        def watch(run: Run, batch: Batch, terms: dict[str, dict[str, Tensor]]) -> None:
             several = len(run.opts) > 1
-            log(
-                run.step,
-                {
-                    f"loss/{player}.{k}" if several else f"loss/{k}": v.item()
-                    for player, own in terms.items()
-                    for k, v in own.items()
-                },
-            )
+            seen = {
+                f"loss/{player}.{k}" if several else f"loss/{k}": v.item()
+                for player, own in terms.items()
+                for k, v in own.items()
+            }
+            if name == "student" and run.step % gradients.apart(steps, every) == 0:
+                seen |= {f"grad/{k}": norm for k, norm in gradients.pulls(run, batch).items()}
+            log(run.step, seen)
             bar(name, run.step, steps)
 
         def after(run: Run) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import functools
+import json
 import os
-import platform
 import shlex
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,9 @@ from understudy.models import language
 from understudy.models.lm import LM, evaluating
 from understudy.models.wrap import describe
 from understudy.parts.divergence import kl, nll
-from understudy.publish import _curves, _version, equation
+from understudy.publish import _curves, equation
+from understudy.report import costs, origin
+from understudy.report.earlier import earlier
 from understudy.report.findings import binned, gap
 from understudy.report.spoken import Continuation, Heard, Said, Spoken, Word
 from understudy.worlds.texts import Texts
@@ -55,7 +57,8 @@ class LMJob(Job):
         """A store is asked for rows that it was never told of when it is opened."""
 
     def _publish(self, made: dict[str, nn.Module], seconds: float) -> None:
-        self.findings = found(self, made, seconds)
+        findings = found(self, made, seconds)
+        self.findings = replace(findings, earlier=earlier(self.folder, self.data.fingerprint(), json.loads(findings.to_json())))
         save(made["student"], self.readers["student"], self.folder / "student")
         write_atomically(self.folder / "findings.json", self.findings.to_json())
         from understudy.report.card import spoken_card
@@ -219,8 +222,8 @@ def found(job: LMJob, made: dict[str, nn.Module], seconds: float) -> Spoken:
         tokens={k: int((job.data.parts[k].y >= 0).sum()) for k in ("train", "valid", "test")}, cut=job.data.cut,
         heard=heard, agreement=agreement, divergence=apart, samples=continuations(job, nets), words=[] if teacher is None else words(job, teacher, made["student"], test),
         frequency=by_frequency(job, nets, test), history=_curves(history(job.folder)), seconds=seconds, command=command(job),
-        environment={"understudy": _version(), "torch": torch.__version__, "python": platform.python_version(), "machine": platform.machine(),
-                     "device": str(_place(made["student"]).type)},
+        environment=origin.environment() | {"device": str(_place(made["student"]).type)},
+        origin=origin.origin(job.data.fingerprint(), teacher=teacher, student=made["student"], student_alone=made.get("alone")),
         kind=job.readers["student"].kind, settings={**asdict(c.training), **asdict(c.lm)},
         chance=_chance(costs["student"], costs["alone"], test) if "alone" in costs else None,
     )  # fmt: skip
@@ -264,11 +267,15 @@ def _heard(called: str, name: str, net: nn.Module, part: Any) -> tuple[Heard, to
             right.append((best == y)[known].float().cpu())
     seconds, size = time.perf_counter() - begun, describe(net)
     c, r, s = torch.cat(cost), torch.cat(right), torch.cat(sure)
+    with evaluating(net):
+        x, y = next(iter(_chunks(part, name, _place(net))))
+        operations, places = costs.flops(lambda: nll(net(x), y)), max(int(x["asked"].sum()), 1)
+    each_ = None if operations is None else operations // places
     if not len(c):
-        return Heard(called, None, None, None, size.parameters, size.bytes, tokens / seconds), c
+        return Heard(called, None, None, None, size.parameters, size.bytes, tokens / seconds, (), each_), c
     bins = tuple(binned(s, r))
     mean, right_ = float(c.double().mean()), float(r.mean())
-    return Heard(called, mean, right_, gap(bins), size.parameters, size.bytes, tokens / seconds, bins), c
+    return Heard(called, mean, right_, gap(bins), size.parameters, size.bytes, tokens / seconds, bins, each_), c
 
 
 def _chance(one: torch.Tensor, other: torch.Tensor, part: Any) -> float | None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import platform
+import json
 import shlex
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,12 @@ from understudy.core import registry
 from understudy.core.batch import Views, each, rows_in
 from understudy.core.errors import Refused, refuse
 from understudy.core.files import write_atomically
-from understudy.export.measure import latency, parameters, size_bytes
+from understudy.export.measure import parameters, size_bytes
 from understudy.export.onnx import export_onnx
 from understudy.export.safetensors import save_weights
+from understudy.report import costs, origin
 from understudy.report import findings as found
+from understudy.report.earlier import earlier
 from understudy.tasks import task
 from understudy.worlds.rows import answers
 
@@ -38,15 +40,21 @@ def publish(job: Job, made: dict[str, nn.Module], seconds: float) -> found.Findi
     from understudy.report.html import write_report
 
     test, student = job.world.data.test, made["student"]
-    outs = {name: answers(net, test.x) for name, net in (("teacher", job.teacher), *made.items())}
-    measured = {name: _measured(job, name, net, outs[name], test) for name, net in (("teacher", job.teacher), *made.items())}
+    nets = {"teacher": job.teacher} | made
+    outs = {name: answers(net, test.x) for name, net in nets.items()}
     save_weights(student, job.folder / "student.safetensors", arch=job.config.student)
     difference: float | None = None
     try:
         difference = export_onnx(student, own(job.example, "student"), job.folder / "student.onnx")
     except Refused as e:  # the student is trained, and its weights and report are worth having without the file
         warnings.warn(f"no student.onnx: {e}", stacklevel=2)
-    method, kind = job.method, task(job.world.task)
+    files = {p.name: p for p in (job.folder / "student.safetensors", job.folder / "student.onnx") if p.exists()}
+    if difference is None:
+        files.pop("student.onnx", None)
+    rows = {name: own(job.world.data.valid.x, "teacher" if name == "teacher" else "student") for name in nets}
+    times = costs.timings(nets, rows, {"student": files["student.onnx"]} if "student.onnx" in files else None)
+    measured = {name: _measured(job, name, net, outs[name], test, rows[name], times[name]) for name, net in nets.items()}
+    method, kind, hashed = job.method, task(job.world.task), job.data.fingerprint()
     findings = found.Findings(
         title=f"{job.data.name}: {job.config.student} learns from {job.config.teacher} by {method.name}",
         method=found.Recipe(method.name, equation(method), method.card.paper, method.config()),
@@ -62,20 +70,18 @@ def publish(job: Job, made: dict[str, nn.Module], seconds: float) -> found.Findi
         alone=measured.get("alone"),
         agreement=found.agreement(kind.name, outs["teacher"], outs["student"]),
         seconds=seconds,
-        environment={
-            "understudy": _version(),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "machine": platform.machine(),
-        },
+        environment=origin.environment(),
         command=command(job),
         onnx_difference=difference,
+        origin=origin.origin(hashed, teacher=nets["teacher"], student=student, student_alone=made.get("alone")),
+        files={name: path.stat().st_size for name, path in files.items()},
         history=_curves(history(job.folder)),
         teacher_out=outs["teacher"],
         student_out=outs["student"],
         y=test.y,
         x=shown(job),
     )
+    findings = replace(findings, earlier=earlier(job.folder, hashed, json.loads(findings.to_json())))
     write_atomically(job.folder / "findings.json", findings.to_json())
     write_atomically(job.folder / "README.md", model_card(findings))
     write_report(findings, job.folder / "report.html")
@@ -138,23 +144,26 @@ def shown(job: Job) -> Any:
     return split.raw if getattr(split, "raw", None) else split.x
 
 
-def _measured(job: Job, name: str, net: nn.Module, out: torch.Tensor, test: Any) -> found.Measured:
+def _measured(
+    job: Job, name: str, net: nn.Module, out: torch.Tensor, test: Any, rows: Any, times: tuple[found.Timing, ...]
+) -> found.Measured:
     from understudy.job import TEACHERS
 
-    kind = task(job.world.task)
-    metrics = kind.metrics(out, test.y)
-    row = own(each(job.example, lambda t: t[:1]), "teacher" if name == "teacher" else "student")
-    c = job.config
+    kind, c = task(job.world.task), job.config
+    metrics, one = kind.metrics(out, test.y), each(rows, lambda t: t[:1])
     called = {"teacher": TEACHERS.get(c.teacher, c.teacher), "student": c.student, "alone": f"{c.student}, labels only"}[name]
-    return found.Measured(called, metrics[kind.metric], metrics, parameters(net), size_bytes(net), latency(net, row))
+    return found.Measured(
+        called,
+        metrics[kind.metric],
+        metrics,
+        parameters(net),
+        size_bytes(net),
+        times[0].median,
+        costs.flops(lambda: net(one)),
+        times,
+    )
 
 
 def _curves(points: list[dict[str, Any]]) -> list[dict[str, float]]:
     """The student's own points."""
     return [{k: v for k, v in p.items() if k != "phase"} for p in points if p["phase"] == "student"]
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("understudy")

@@ -15,8 +15,9 @@ import yaml
 from PIL import Image
 from rich.console import Console
 
-from understudy.report import pictures, words
+from understudy.report import drawing, judged, pictures, words
 from understudy.report.card import model_card
+from understudy.report.differing import differing, parted
 from understudy.report.findings import (
     Findings,
     Measured,
@@ -30,7 +31,7 @@ from understudy.report.findings import (
     examine,
     reliability,
 )
-from understudy.report.html import differing, parted, render, write_report
+from understudy.report.html import render, write_report
 from understudy.report.terminal import summary
 
 BAD = "<script>alert('x')</script> & $\\frac$"
@@ -220,7 +221,7 @@ def test_the_page_is_whole_by_itself(tmp_path):
     reader = Reader()
     reader.feed(write_report(make(), tmp_path / "report.html").read_text())
     assert "script" not in reader.opened
-    assert reader.opened.count("svg") == 4
+    assert reader.opened.count("svg") == 5
     assert reader.opened.count("img") == len(differing(make()))
     assert all(source.startswith("data:image/png;base64,") for source in reader.fetched)
     assert (tmp_path / "report.html").stat().st_size < 400_000
@@ -242,7 +243,7 @@ def test_words_from_outside_are_escaped():
     assert "<script" not in re.sub(r"```.*?```|^---.*?^---", "", model_card(f), flags=re.S | re.M)
 
 
-@pytest.mark.parametrize("draw", [pictures.frontier, pictures.curves, pictures.by_class, pictures.calibration])
+@pytest.mark.parametrize("draw", [pictures.frontier, pictures.curves, judged.by_class, judged.calibration])
 def test_figures_are_sound_svg_and_always_the_same(draw):
     svg = draw(make(data=Rows("d", {"test": 80}, (BAD, "b", "c", "d"))))
     assert ElementTree.fromstring(svg).tag.endswith("svg")
@@ -256,11 +257,11 @@ def test_many_classes_show_where_it_agrees_least():
     s = t.clone()
     s[y == 7] = t[y == 7].roll(1, 1)
     f = make(teacher_out=t, student_out=s, y=y, agreement=agreement("classify", t, s), data=Rows("d", {"test": 400}))
-    svg = pictures.by_class(f)
+    svg = judged.by_class(f)
     assert svg is not None
     assert ">7</text>" in svg
     assert "0.0 %" in svg
-    assert svg.count("100.0 %") == pictures.MOST_CLASSES - 1
+    assert svg.count("100.0 %") == judged.MOST_CLASSES - 1
     assert parted(f) == [("7", "8", 10)]
 
 
@@ -283,7 +284,7 @@ def test_rows_where_they_differ_come_worst_first():
     assert [r.index for r in rows] == apart.argsort(descending=True)[:5].tolist()
     assert rows[0].true == f.data.classes[int(f.y[rows[0].index])]
     assert rows[0].answers[0].says == f.data.classes[int(f.teacher_out[rows[0].index].argmax())]
-    assert Image.open(io.BytesIO(pictures.thumbnail(f.x[0]))).size == (58, 96)
+    assert Image.open(io.BytesIO(drawing.thumbnail(f.x[0]))).size == (58, 96)
     assert differing(make(student_out=f.teacher_out)) == []
 
 

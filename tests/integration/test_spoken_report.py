@@ -17,7 +17,7 @@ from rich.console import Console
 
 from understudy import lm
 from understudy.data.chats import Part, Reader
-from understudy.report import pictures, spoken
+from understudy.report import judged, pictures, spoken
 from understudy.report.card import spoken_card
 from understudy.report.findings import binned, gap
 from understudy.report.spoken import Continuation, Heard, Said, Spoken, Word, summary
@@ -266,7 +266,7 @@ def test_long_texts_are_cut():
     assert "x" * 601 not in page.text
 
 
-@pytest.mark.parametrize("draw", [pictures.spoken_frontier, pictures.by_frequency])
+@pytest.mark.parametrize("draw", [pictures.spoken_frontier, judged.by_frequency])
 def test_figures_are_sound_svg_and_always_the_same(draw):
     svg = draw(make())
     assert ElementTree.fromstring(svg).tag.endswith("svg")

@@ -149,7 +149,7 @@ def _scores(chosen: dict[str, Any], place: Callable[[int], Any], seeds: int, spl
 
 def _view(data: dict[str, Any]) -> Group:
     rows, first = data["methods"], data["reference"]
-    from understudy.report.findings import is_share
+    from understudy.report.shares import is_share
 
     share = all(is_share(data["metric"], s) for r in rows for s in r["scores"])
 

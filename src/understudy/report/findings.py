@@ -11,14 +11,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SHARES = ("accuracy", "top", "f1", "auc", "auroc", "map", "miou", "iou", "exact", "precision", "recall", "ndcg", "mrr")
+from understudy.report.earlier import Earlier
+from understudy.report.shares import is_share
+
 BINS = 15
 CLASSES = 1000  # more are a vocabulary, and nobody reads a table of it
 
 
 @dataclass(frozen=True)
+class Timing:
+    """Milliseconds of a call of so many rows: median and quartiles of the calls that counted."""
+
+    runtime: str
+    batch: int
+    median: float
+    low: float
+    high: float
+    calls: int
+
+
+@dataclass(frozen=True)
 class Measured:
-    """One model: its score (higher is better), other metrics, and what it costs; latency_ms is the median for one row."""
+    """One model: its score (higher is better), other metrics, and what it costs; latency_ms is the median for one row, flops those of
+    one row (`report.costs.flops`)."""
 
     name: str
     score: float
@@ -26,6 +41,8 @@ class Measured:
     parameters: int
     bytes: int
     latency_ms: float
+    flops: int | None = None
+    timings: tuple[Timing, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,7 +99,8 @@ class Findings:
     teacher, at most 1); see `agreement`. alone: the same student trained as long without the teacher. history: rows of
     metrics.jsonl. teacher_out, student_out: [N, C] (or [N, T, C]; regression [N] or [N, 1]); y: [N] ([N, T]; multilabel [N, C]),
     -1 or NaN hidden. x: the rows themselves: pictures [N, 1 or 3, H, W] or [N, H, W], texts, or numbers [N, D]. seconds: of
-    training.
+    training. origin: hashes of what went in and came out (`report.origin`); files: bytes on disk of what can be deployed; earlier:
+    runs of the same task on the same rows (`report.earlier`).
     """
 
     title: str
@@ -99,6 +117,9 @@ class Findings:
     command: str
     onnx_difference: float | None = None
     examined: Examined | None = None
+    origin: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, int] = field(default_factory=dict)
+    earlier: Sequence[Earlier] = field(default=(), compare=False, repr=False)
     history: list[dict[str, float]] = field(default_factory=list, compare=False, repr=False)
     teacher_out: Tensor | None = field(default=None, compare=False, repr=False)
     student_out: Tensor | None = field(default=None, compare=False, repr=False)
@@ -163,13 +184,9 @@ class Findings:
         plain["data"] = Rows(**plain["data"] | {"classes": tuple(plain["data"]["classes"])})
         plain["examined"] = Examined(**plain["examined"] | {"by_class": tuple(plain["examined"]["by_class"])})
         for who in ("teacher", "student", "alone"):
-            plain[who] = plain[who] and Measured(**plain[who])
+            m = plain[who]
+            plain[who] = m and Measured(**m | {"timings": tuple(Timing(**t) for t in m.get("timings", ()))})
         return cls(**plain)
-
-
-def is_share(metric: str, value: float) -> bool:
-    """Whether a metric of that name at that value is read as per cent."""
-    return metric.lower().startswith(SHARES) and 0 <= value <= 1
 
 
 def examine(task: str, teacher: Tensor, student: Tensor, y: Tensor | None = None) -> Examined:

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import math
 import os
-from dataclasses import dataclass
 from pathlib import Path
-
-from torch import Tensor
+from typing import Any
 
 from understudy.core.files import write_atomically
-from understudy.report import pictures, words
-from understudy.report.findings import CLASSES, Findings, confusion, distance, probabilities
+from understudy.report import costs, gradients, judged, pictures, tables, words
+from understudy.report.differing import differing, parted
+from understudy.report.findings import Findings, Timing
 from understudy.report.page import Figure, Frame, duration, render_page
 
-DIFFERING = 12
-
-
-@dataclass(frozen=True)
-class Answer:
-    who: str
-    says: str
-    share: float | None  # how sure, in [0, 1]
-
-
-@dataclass(frozen=True)
-class Differing:
-    """A row on which student and teacher part; `shown` is text, or a PNG as a data address."""
-
-    index: int
-    kind: str | None
-    shown: str
-    true: str | None
-    answers: tuple[Answer, ...]
+METERS = "Energy is not measured: without a meter a figure would be a guess. Floating-point operations stand in its place."
 
 
 def write_report(f: Findings, path: str | os.PathLike[str]) -> Path:
@@ -43,53 +22,97 @@ def write_report(f: Findings, path: str | os.PathLike[str]) -> Path:
 
 def render(f: Findings) -> str:
     """The page as text: no scripts, nothing fetched, every word from outside escaped."""
-    left = "smaller" if pictures.sized(f) else "faster"
-    figures: list[Figure] = [
-        ("The frontier", f"Up is better, left is {left}; a bigger dot is slower.", pictures.frontier(f)),
-        (
-            "Learning",
-            "Each term of the loss, and the score on the validation rows.",
-            pictures.curves(f),
-        ),
-        ("Agreement by class", "How often the student decides as the teacher does" + _least(f), pictures.by_class(f)),
-        ("Calibration", "On the dotted line a model is right as often as it is sure; below, less.", pictures.calibration(f)),
-        ("Predicted and true", "On the dotted line a prediction is exact.", pictures.scatter(f)),
-    ]
     about = [("data", f.data.name), *((f"{split} rows", f"{n:,}") for split, n in f.data.splits.items())]
     about += [("classes", str(len(f.data.classes)))] if f.data.classes else []
     about += [("task", f.task), ("trained for", duration(f.seconds))]
     if f.onnx_difference is not None:
         about.append(("ONNX against PyTorch", f"at most {f.onnx_difference:.0e} apart"))
-    frame = Frame(f.title, words.headline(f), _tiles(f), figures, f.method, f.command, [*about, *f.environment.items()])
+    frame = Frame(
+        f.title, words.headline(f), _tiles(f), _figures(f), f.method, f.command, [*about, *f.environment.items()], f.origin
+    )
+    cast = [(who, m) for who, m in (("teacher", f.teacher), ("student", f.student), ("alone", f.alone)) if m]
     own = {
         "f": f,
         "words": words,
         "gain": words.gain(f),
-        "models": [m for m in (f.teacher, f.student, f.alone) if m],
+        "models": [m for _, m in cast],
         "names": list(dict.fromkeys(k for m in (f.teacher, f.student) for k in m.metrics if k != f.metric)),
+        "timed": _timed(cast),
+        "measured": _measured(f),
         "differing": differing(f),
         "parted": parted(f),
     }
     return render_page("report.html.j2", frame, own)
 
 
-def differing(f: Findings, most: int = DIFFERING) -> list[Differing]:
-    """The rows on which the two answer most differently, the worst first; rows that they share entirely are left out."""
-    if f.teacher_out is None or f.student_out is None or f.x is None:
-        return []
-    apart = distance(f.task, f.teacher_out, f.student_out)
-    worst = [int(i) for i in apart.argsort(descending=True)[:most] if apart[i] > 0]
-    outs = (("teacher", f.teacher_out), ("student", f.student_out))
-    return [Differing(i, f.kind, _shown(f, i), _true(f, i), tuple(_answer(f, who, out, i) for who, out in outs)) for i in worst]
+def _figures(f: Findings) -> list[Figure]:
+    left = "smaller" if pictures.sized(f) else "faster"
+    others = f" Grey: {len(f.earlier)} earlier runs on the same rows." if f.earlier else ""
+    shown = lambda v: words.score(f, v)
+    student = words.score(f, f.student.score)
+    return [
+        Figure("The frontier", f"Up is better, left is {left}; a bigger dot is slower.{others}", pictures.frontier(f),
+               f"{f.metric} against size: student {student}, teacher {words.score(f, f.teacher.score)}.", tables.frontier(f)),
+        Figure("Learning", "Each term of the loss, and the score on the validation rows.", pictures.curves(f),
+               "The terms of the loss and the validation score, step by step.", tables.curves(f.history, shown)),
+        pulling(f.history),
+        Figure("Agreement by class", "How often the student decides as the teacher does" + _least(f), judged.by_class(f),
+               f"Agreement of student and teacher in each class, {words.percent(f.agreement)} over all." if f.task != "regress" else "",
+               tables.by_class(f)),
+        Figure("Student against teacher", "Test rows by what each of the two decides. On the diagonal they agree.", judged.confused(f),
+               "Counts of test rows by the teacher's and the student's decision.", tables.confused(f)),
+        Figure("Calibration", "On the dotted line a model is right as often as it is sure; below, less.", judged.calibration(f),
+               "How often each model is right against how sure it is.", tables.calibration(f)),
+        Figure("Predicted and true", "On the dotted line a prediction is exact.", judged.scatter(f),
+               "What student and teacher predict against what is true."),
+    ]  # fmt: skip
 
 
-def parted(f: Findings, most: int = 5) -> list[tuple[str, str, int]]:
-    """The commonest disagreements: what the teacher decided, what the student did, how often."""
-    if f.task in ("regress", "multilabel") or f.teacher_out is None or f.student_out is None or f.teacher_out.shape[-1] > CLASSES:
-        return []
-    counts = confusion(f.task, f.teacher_out, f.student_out).fill_diagonal_(0)
-    top = counts.flatten().topk(min(most, counts.numel()))
-    return [(_name(f, int(i) // len(counts)), _name(f, int(i) % len(counts)), int(n)) for n, i in zip(*top, strict=True) if n > 0]
+def pulling(history: list[dict[str, float]]) -> Figure:
+    """Each term's share of the gradient, as a figure."""
+    return Figure(
+        "Which term pulls",
+        f"The norm of each term's gradient towards the student, as a share of their sum, looked at up to {gradients.TIMES} times on "
+        f"at most {gradients.ROWS} rows.",
+        pictures.gradients(history),
+        "Shares of the gradients' norms by term, step by step.",
+        tables.gradients(history),
+    )
+
+
+def _timed(cast: list[tuple[str, Any]]) -> list[tuple[str, str, list[tuple[str, str, str]]]]:
+    """Who, in what, and for each batch: the call, its quartiles, and rows a second."""
+    rows = []
+    for who, m in cast:
+        for runtime in dict.fromkeys(t.runtime for t in m.timings):
+            own = {t.batch: t for t in m.timings if t.runtime == runtime}
+            cells = [_cell(own.get(batch)) for batch in costs.BATCHES]
+            rows.append((who, runtime, cells))
+    return rows
+
+
+def _cell(t: Timing | None) -> tuple[str, str, str]:
+    if t is None:
+        return ("–", "too slow to try", "")
+    rate = f"{1000 * t.batch / max(t.median, 1e-9):,.0f} rows/s"
+    return f"{words.exact(t.median)} ms", f"{words.exact(t.low)} to {words.exact(t.high)}", rate
+
+
+def _measured(f: Findings) -> str:
+    """How the costs came about."""
+    threads = f.environment.get("threads")
+    on = f" on {threads} thread{'s' if threads != '1' else ''}" if threads else ""
+    timed = (f"Median and quartiles of up to {costs.CALLS} calls after {costs.WARM} to warm up, all models in turns, in evaluation mode{on}; "
+             "half a second for each at most. ")  # fmt: skip
+    counted = (
+        "FLOPs are those of matrix products, convolutions and attention for one row, two for a multiplication and an addition. "
+    )
+    return timed + counted + METERS
+
+
+def _least(f: Findings) -> str:
+    many = sum(share is not None for share in f.numbers.by_class) > judged.MOST_CLASSES
+    return f"; the {judged.MOST_CLASSES} classes where it does least." if many else "."
 
 
 def _tiles(f: Findings) -> list[tuple[str, str]]:
@@ -106,44 +129,3 @@ def _tiles(f: Findings) -> list[tuple[str, str]]:
     if f.gain is not None:
         tiles.append((words.points(f, f.gain).split()[0], f"{'points' if f.share else f.metric} over alone"))
     return tiles
-
-
-def _least(f: Findings) -> str:
-    many = sum(share is not None for share in f.numbers.by_class) > pictures.MOST_CLASSES
-    return f"; the {pictures.MOST_CLASSES} classes where it does least." if many else "."
-
-
-def _shown(f: Findings, i: int) -> str:
-    if isinstance(f.x, list):
-        return f.x[i] if len(f.x[i]) <= 280 else f.x[i][:279] + "…"
-    assert f.x is not None
-    row: Tensor = f.x[i]
-    if f.kind == "image":
-        return "data:image/png;base64," + base64.b64encode(pictures.thumbnail(row)).decode()
-    values = row.flatten().tolist()
-    return ("  ".join(f"{v:.4g}" for v in values[:12])) + (f"  … {len(values)} in all" if len(values) > 12 else "")
-
-
-def _true(f: Findings, i: int) -> str | None:
-    if f.y is None or f.task == "multilabel" or f.y[i].numel() != 1:
-        return None
-    y = f.y[i].item()
-    if math.isnan(y) or (y < 0 and f.task != "regress"):
-        return None
-    return f"{y:.4g}" if f.task == "regress" else _name(f, int(y))
-
-
-def _answer(f: Findings, who: str, out: Tensor, i: int) -> Answer:
-    row = out[i].detach().cpu()
-    if f.task == "regress":
-        return Answer(who, "  ".join(f"{v:.4g}" for v in row.flatten().tolist()), None)
-    if f.task == "multilabel":
-        return Answer(who, ", ".join(_name(f, int(c)) for c in (row > 0).nonzero().flatten()) or "none", None)
-    p = probabilities(f.task, row[None])
-    if len(p) > 1:
-        return Answer(who, " ".join(_name(f, int(c)) for c in p.argmax(-1)[:40]), None)
-    return Answer(who, _name(f, int(p.argmax())), float(p.max()))
-
-
-def _name(f: Findings, c: int) -> str:
-    return f.data.classes[c] if c < len(f.data.classes) else str(c)

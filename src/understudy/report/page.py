@@ -12,12 +12,21 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from understudy.report.findings import Recipe
 from understudy.report.words import Headline
 
-Figure = tuple[str, str, str | None]  # title, caption, SVG; None = there is nothing to draw
+
+@dataclass(frozen=True)
+class Figure:
+    """svg: None where there is nothing to draw; alt: what it shows, in a sentence; table: names of columns, and rows, that say the same."""
+
+    title: str
+    caption: str
+    svg: str | None
+    alt: str = ""
+    table: tuple[Sequence[str], Sequence[Sequence[str]]] = ((), ())
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What stands on every page. tiles: a figure and what it is; about: names and values beside the command."""
+    """What stands on every page. tiles: a figure and what it is; about: names and values beside the command; origin: hashes."""
 
     title: str
     headline: Headline
@@ -26,6 +35,7 @@ class Frame:
     recipe: Recipe
     command: str
     about: Sequence[tuple[str, Any]]
+    origin: Mapping[str, str]
 
 
 def render_page(template: str, frame: Frame, own: Mapping[str, Any]) -> str:
@@ -37,7 +47,7 @@ def render_page(template: str, frame: Frame, own: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    figures = [figure for figure in frame.figures if figure[2]]
+    figures = [figure for figure in frame.figures if figure.svg]
     return pages.get_template(template).render({**own, **vars(frame), "figures": figures, "paper": paper_url(frame.recipe.paper)})
 
 

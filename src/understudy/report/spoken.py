@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from understudy.report import words as said
+from understudy.report.earlier import Earlier
 from understudy.report.findings import Bin
 from understudy.report.words import Headline
 
@@ -23,7 +24,7 @@ CAST = ("teacher", "student", "alone", "before")
 @dataclass(frozen=True)
 class Heard:
     """One model on the test rows: nll in nats a token, accuracy of the likeliest, calibration error in [0, 1] and the bins behind it (None and empty where
-    its vocabulary isn't the data's); speed in tokens judged a second."""
+    its vocabulary isn't the data's); speed in tokens judged a second; flops of a token of a row."""
 
     name: str
     nll: float | None
@@ -33,6 +34,7 @@ class Heard:
     bytes: int
     speed: float
     bins: tuple[Bin, ...] = ()
+    flops: int | None = None
 
     @property
     def perplexity(self) -> float | None:
@@ -68,7 +70,8 @@ class Word:
 class Spoken:
     """A finished run. heard: by 'teacher', 'student', 'alone' and 'before' (the student that hasn't learned); frequency: rows of {from, tokens, <model>:
     nll} by how often a token occurs in training; divergence: mean KL(teacher || student) of a place; cut: documents that lost their end; kind: of the
-    student, one of `models.lm.KINDS`; settings: of the training; chance: standard error of the nats between student and alone, over the test rows."""
+    student, one of `models.lm.KINDS`; settings: of the training; chance: standard error of the nats between student and alone, over the test rows;
+    origin, earlier: as in `findings.Findings`."""
 
     title: str
     method: str
@@ -93,6 +96,8 @@ class Spoken:
     kind: str = "causal"
     settings: Mapping[str, Any] = field(default_factory=dict)
     chance: float | None = None
+    origin: Mapping[str, str] = field(default_factory=dict)
+    earlier: Sequence[Earlier] = field(default=(), compare=False, repr=False)
 
     @property
     def kept(self) -> float | None:
@@ -107,8 +112,8 @@ class Spoken:
         return None if alone is None or alone.nll is None or student.nll is None else alone.nll - student.nll
 
     def to_json(self) -> str:
-        """All of it, as plain data."""
-        return json.dumps(asdict(self), indent=1)
+        """All of it but earlier runs, as plain data."""
+        return json.dumps({k: v for k, v in asdict(self).items() if k != "earlier"}, indent=1)
 
 
 def _over(one: Heard | None, other: Heard | None) -> float | None:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from understudy.core.files import write_atomically
-from understudy.report import pictures, spoken, words
+from understudy.report import judged, pictures, spoken, tables, words
 from understudy.report.findings import Recipe
+from understudy.report.html import pulling
 from understudy.report.page import Figure, Frame, duration, render_page
 from understudy.report.spoken import CAST, Heard, Spoken, Word
 
@@ -76,11 +77,16 @@ def write_report(f: Spoken, path: str | os.PathLike[str]) -> Path:
 def render(f: Spoken) -> str:
     """The page as text."""
     heard = {who: f.heard[who] for who in CAST if who in f.heard}
-    figures: list[Figure] = [
-        ("The frontier", "Down is better, left is smaller; a bigger dot is slower.", pictures.spoken_frontier(f)),
-        ("Learning", "Each term of the loss, and the perplexity of the validation rows.", _curves(f)),
-        ("Rare words and frequent ones", "What a token costs, by how often it was there to be learned from.", pictures.by_frequency(f)),
-        ("Calibration", "On the dotted line the likeliest token is right as often as the model is sure.", _calibration(heard)),
+    figures = [
+        Figure("The frontier", "Down is better, left is smaller; a bigger dot is slower." + _others(f), pictures.spoken_frontier(f),
+               f"Perplexity against size: student {spoken.perplexity(f.heard['student'].perplexity)}.", tables.spoken_frontier(f)),
+        Figure("Learning", "Each term of the loss, and the perplexity of the validation rows.", _curves(f),
+               "The terms of the loss and the validation rows' perplexity, step by step.", tables.curves(_history(f), spoken.perplexity)),
+        pulling(f.history),
+        Figure("Rare words and frequent ones", "What a token costs, by how often it was there to be learned from.", judged.by_frequency(f),
+               "Nats a token, for tokens of growing frequency.", _frequency(f)),
+        Figure("Calibration", "On the dotted line the likeliest token is right as often as the model is sure.", _calibration(heard),
+               "How often each model is right against how sure it is.", tables.bins({who: heard[who].bins for who in ("teacher", "student") if who in heard})),
     ]  # fmt: skip
     own = {
         "f": f,
@@ -92,7 +98,14 @@ def render(f: Spoken) -> str:
         "legend": _legend(),
     }
     frame = Frame(
-        f.title, spoken.headline(f), _tiles(f), figures, Recipe(f.method, f.equation, f.paper, f.config), f.command, _about(f)
+        f.title,
+        spoken.headline(f),
+        _tiles(f),
+        figures,
+        Recipe(f.method, f.equation, f.paper, f.config),
+        f.command,
+        _about(f),
+        f.origin,
     )
     return render_page("spoken.html.j2", frame, own)
 
@@ -205,19 +218,36 @@ def _table(heard: dict[str, Heard]) -> list[tuple[str, list[str]]]:
         *row("calibration error", [known(m.calibration, words.percent(m.calibration or 0.0)) for m in all_]),
         *row("parameters", [f"{m.parameters:,}" if m.parameters else "–" for m in all_]),
         *row("size", [words.size(m.bytes) if m.bytes else "–" for m in all_]),
+        *row("FLOPs a token", [words.operations(m.flops) if m.flops else "–" for m in all_]),
         *row("tokens a second", [f"{m.speed:,.0f}" if m.speed > 0 else "–" for m in all_]),
     ]
 
 
+def _others(f: Spoken) -> str:
+    return f" Grey: {len(f.earlier)} earlier runs on the same rows." if f.earlier else ""
+
+
+def _history(f: Spoken) -> list[dict[str, float]]:
+    """The validation rows give a log-likelihood, which is shown as a perplexity."""
+    return [{k: math.exp(min(-v, 700.0)) if k == "valid" else v for k, v in point.items()} for point in f.history]
+
+
 def _curves(f: Spoken) -> str | None:
-    """The validation rows give a log-likelihood, which is drawn as a perplexity."""
-    history = [{k: math.exp(min(-v, 700.0)) if k == "valid" else v for k, v in point.items()} for point in f.history]
-    return pictures.learning(history, spoken.perplexity, "perplexity, validation")
+    return pictures.learning(_history(f), spoken.perplexity, "perplexity, validation")
+
+
+def _frequency(f: Spoken) -> tuple[list[str], list[list[str]]]:
+    whose = [who for who in CAST if any(who in row for row in f.frequency)]
+    rows = [
+        [f"{row['from']:,}", f"{row['tokens']:,}", *(f"{row[who]:.3f}" if who in row else "–" for who in whose)]
+        for row in f.frequency
+    ]
+    return ["at least so often", "test tokens", *whose], rows
 
 
 def _calibration(heard: dict[str, Heard]) -> str | None:
     shown = ((who, heard[who]) for who in ("teacher", "student") if who in heard)
-    return pictures.reliabilities([(who, m.bins, m.calibration) for who, m in shown if m.calibration is not None])
+    return judged.reliabilities([(who, m.bins, m.calibration) for who, m in shown if m.calibration is not None])
 
 
 def _about(f: Spoken) -> list[tuple[str, str]]:

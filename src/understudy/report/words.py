@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from understudy.report.findings import Findings, is_share
+from understudy.report.findings import Findings
+from understudy.report.shares import is_share
 
 UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))
 
@@ -45,6 +46,17 @@ def size(count: int) -> str:
 
 def milliseconds(ms: float) -> str:
     return f"{ms:.2f} ms" if ms < 10 else f"{ms:,.0f} ms"
+
+
+def exact(ms: float) -> str:
+    """Milliseconds in three digits, without their unit."""
+    return f"{ms:.3g}" if ms < 100 else f"{ms:,.0f}"
+
+
+def operations(count: int) -> str:
+    """A large number."""
+    unit, worth = next(((u, w) for u, w in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)) if count >= w), ("", 1.0))
+    return f"{count / worth:.3g} {unit}".strip()
 
 
 def times(ratio: float) -> str:
