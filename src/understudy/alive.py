@@ -16,6 +16,7 @@ from typing import Any
 from understudy.core.files import write_atomically
 
 FILE = "state.json"
+HELD = "config.json"
 
 
 @contextlib.contextmanager
@@ -23,7 +24,8 @@ def known(folder: Path, *, quiet: bool = False) -> Iterator[Callable[[str, int, 
     """Inside, the folder's state.json names this process; after, it says how it ended: finished, stopped, or failed and why.
 
     Yields `phase(name, step, steps)`, to be called as each phase begins. A process that dies without a word leaves `running` behind:
-    whoever reads it asks whether that process is still there. quiet: nothing is written.
+    whoever reads it asks whether that process is still there, and knows it by the config.json that it holds open. quiet: nothing is
+    written.
     """
     said: dict[str, Any] = {"state": "running", "pid": os.getpid(), "host": platform.node(), "since": time.time(), "error": ""}
 
@@ -34,7 +36,8 @@ def known(folder: Path, *, quiet: bool = False) -> Iterator[Callable[[str, int, 
 
     write()
     try:
-        yield lambda phase, step, steps: write(phase=phase, first=step, steps=steps, at=time.time())
+        with contextlib.nullcontext() if quiet else open(folder / HELD, "rb"):
+            yield lambda phase, step, steps: write(phase=phase, first=step, steps=steps, at=time.time())
     except BaseException as e:
         stopped = isinstance(e, KeyboardInterrupt)
         with contextlib.suppress(OSError):  # what went wrong is told, not that it couldn't be written down
