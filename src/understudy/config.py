@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from understudy.core import registry
 from understudy.core.errors import nearest, refuse
 from understudy.core.fields import check, choice, span
+from understudy.track import named
 
 STRICT = {"extra": "forbid", "strict": True}
 
@@ -96,6 +97,7 @@ class Config:
     lm: Language = field(default_factory=Language)
     alone: bool = True  # also train the student without the teacher, to see what the teacher was worth
     folder: str = "runs"
+    track: tuple[str, ...] = ()  # told of the run as it goes: tensorboard, mlflow, wandb, trackio
 
     def __post_init__(self) -> None:
         check(self.training, "training")
@@ -110,6 +112,7 @@ class Config:
         if self.lm != Language() and self.data.task != "lm":
             raise refuse("lm", dataclasses.asdict(self.lm), "left as it is: the task isn't lm", "give --task lm")
         object.__setattr__(self, "method", registry.build(self.method).config())
+        object.__setattr__(self, "track", named(self.track))
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -136,13 +139,15 @@ def read(path: str | Path) -> dict[str, Any]:
 
 def build(given: dict[str, Any]) -> Config:
     """A checked configuration from plain data; unknown keys and values out of range are refused by name. `data` and `method` may be
-    given as one word: {'data': 'digits', 'method': 'kd'}."""
+    given as one word, `track` as several with commas: {'data': 'digits', 'method': 'kd', 'track': 'mlflow,wandb'}."""
     from pydantic import TypeAdapter, ValidationError
 
     given = dict(given)
     for key, inner in (("data", "address"), ("method", "name")):
         if isinstance(given.get(key), str):
             given[key] = {inner: given[key]}
+    if isinstance(given.get("track"), str):
+        given["track"] = named(given["track"])
     if isinstance(given.get("data"), dict) and given["data"].get("task") == "lm":
         given["training"] = SPOKEN | dict(given.get("training", {}))
         given["data"] = SPOKEN_ROWS | given["data"]

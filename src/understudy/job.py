@@ -11,16 +11,16 @@ import re
 import secrets
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from understudy import alive
+from understudy import alive, track
 from understudy import config as configuration
 from understudy.config import Config, Training
 from understudy.core import checkpoint, devices, registry, seal
@@ -35,7 +35,11 @@ from understudy.core.world import Player, recast, sgd
 from understudy.parts.schedule import cosine
 from understudy.report import gradients
 from understudy.tasks import task
+from understudy.track import named
 from understudy.worlds.rows import Rows, answers
+
+if TYPE_CHECKING:
+    from understudy.export.ship import Shipped
 
 TEACHERS = {"digits": "cnn"}  # names of teachers that are made on the spot -> their architecture
 POINTS = 200  # of a learning curve
@@ -99,6 +103,7 @@ class Job:
         self.student: nn.Module | None = None
         self.findings: Any = None
         self._begins: Callable[[str, int, int], None] = lambda *_: None
+        self._tell: Any = lambda *_: None
 
     @property
     def teacher(self) -> nn.Module:
@@ -116,9 +121,12 @@ class Job:
     def run(self, *, bar: Callable[[str, int, int], None] = lambda *_: None) -> Job:
         """Train (or go on training) and write everything. bar(phase, step, steps) is told how far it is."""
         begun = time.perf_counter()
+        track.ready(self.config.track)
         self._settle_in()
-        with alive.known(self.folder, quiet=self.world.rank > 0) as self._begins:
-            return self._run(bar, begun)
+        with alive.known(self.folder, quiet=self.world.rank > 0) as self._begins, track.tracking(self) as self._tell:
+            self._run(bar, begun)
+            self._tell.found(self.findings)
+            return self
 
     def _run(self, bar: Callable[[str, int, int], None], begun: float) -> Job:
         self.teach(bar)
@@ -136,7 +144,7 @@ class Job:
         saved = checkpoint.latest(folder)
         if saved is not None:
             checkpoint.restore(run, saved)
-        log = Log(self.folder / "metrics.jsonl", name, run.step, quiet=run.world.rank > 0)
+        log = Log(self.folder / "metrics.jsonl", name, run.step, quiet=run.world.rank > 0, tell=self._tell)
         self._begins(name, run.step, steps)
         every, judge, save = (max(1, steps // n) if n else steps for n in (POINTS, training.judgements, training.checkpoints))
 
@@ -226,7 +234,9 @@ class Job:
         about = {"config": self.config.to_dict(), "objects": self.objects, "rows": self.data.fingerprint()}
         path = self.folder / "config.json"
         if path.exists():
-            _same_run(self.folder, json.loads(path.read_text()), json.loads(json.dumps(about)))
+            kept = json.loads(path.read_text())
+            kept["config"] = configuration.build(kept["config"]).to_dict()  # a setting that it didn't know yet is at its default
+            _same_run(self.folder, *(json.loads(json.dumps(each)) for each in (kept, about)))
         self._sweep_up()
         self._write("config.json", json.dumps({"understudy": _version()} | about, indent=2))
         self._write("config.toml", configuration.to_toml(self.config))
@@ -269,12 +279,19 @@ class Job:
         return self._finished() / "report.html"
 
     def export(self, path: str | os.PathLike[str]) -> Path:
-        """The student as .onnx (checked against ONNX Runtime) or .safetensors, by the path's ending. Raises `Refused` for others."""
-        from understudy.publish import export
+        """The student alone, as the path's ending says: .safetensors, .onnx, .int8.onnx, .pt2, or a folder in the hub's format.
+
+        Programs are run and compared with the network before they are kept; `ship` also tells what was seen. Raises `Refused` for
+        other endings, and where the student can't become such a file.
+        """
+        return self.ship(path).path
+
+    def ship(self, path: str | os.PathLike[str]) -> Shipped:
+        """`export`, and what was seen of the file on validation rows: size, difference, what eight bits cost."""
+        from understudy.export.ship import ship
 
         self._finished()
-        assert self.student is not None
-        return export(self.student, self.example, Path(path), self.config.student)
+        return ship(self, Path(path))
 
     def _finished(self) -> Path:
         if self.student is None:
@@ -285,8 +302,11 @@ class Job:
 class Log:
     """metrics.jsonl: one line a point, {"phase", "step", ...}. What was written after the checkpoint that a run resumes from is cut."""
 
-    def __init__(self, path: Path, phase: str, step: int, *, quiet: bool = False) -> None:
+    def __init__(
+        self, path: Path, phase: str, step: int, *, quiet: bool = False, tell: Callable[..., None] = lambda *_: None
+    ) -> None:
         self.path, self.phase, self.quiet, self.lines, self.flushed = path, phase, quiet, [], time.monotonic()
+        self.tell = tell
         if path.exists() and not quiet:
             kept = [line for line in path.read_text().splitlines() if self._before(line, step)]
             write_atomically(path, "".join(line + "\n" for line in kept))
@@ -301,6 +321,7 @@ class Log:
 
     def __call__(self, step: int, values: dict[str, float]) -> None:
         self.lines.append(json.dumps({"phase": self.phase, "step": step} | values))
+        self.tell(self.phase, step, values)
         if time.monotonic() - self.flushed > LIVE:
             self.flush(sure=False)
 
@@ -477,13 +498,14 @@ def _ask_the_doctor(job: Job) -> None:
 
 def distill(teacher: Any = "digits", student: Any = "tiny-cnn", data: Any = "digits", method: str | Method | dict[str, Any] = "kd", *,
             epochs: int | None = None, seed: int | None = None, training: Training | None = None, alone: bool = True, task: str = "",
-            signal: str = "online", lm: dict[str, Any] | None = None, limit: int = 0, folder: str = "runs", quiet: bool = False, check: bool = True) -> Job:  # fmt: skip
+            signal: str = "online", lm: dict[str, Any] | None = None, limit: int = 0, folder: str = "runs", track: str | Sequence[str] = (), quiet: bool = False, check: bool = True) -> Job:  # fmt: skip
     """Teach `student` what `teacher` knows, on `data`, by `method`; everything is written under `folder`.
 
     teacher: an address (see docs/addresses), a network or a scikit-learn model. student: an address, a network or a function that
     makes one. data: an address, or what `understudy.data.load` gave. method: a name, a configured method, or its dictionary.
     task: 'lm' for language models, whose signal is 'online', 'on-policy' or 'store:<folder>' and whose other settings (`config.Language`) are
     in lm; else seen from the data. limit: rows, or documents, at most.
+    track: trackers that are told as it goes (tensorboard, mlflow, wandb, trackio), as names or as one word with commas.
     quiet: no progress bars. check: ask the doctor first; what it calls an error is refused, its warnings are warned of.
     Returns the finished run: `.student`, `.report()`, `.export("student.onnx")`, `.findings`. Raises `Refused` on bad input.
     """
@@ -498,7 +520,7 @@ def distill(teacher: Any = "digits", student: Any = "tiny-cnn", data: Any = "dig
     chosen = method.config() if isinstance(method, Method) else {"name": method} if isinstance(method, str) else method
     config = Config(teacher=word(teacher), student=word(student), method=chosen,
                     data=configuration.Rows(address=word(data), task=task, limit=limit, **(configuration.SPOKEN_ROWS if task == "lm" else {})),
-                    training=settings, lm=configuration.Language(**{"signal": signal} | (lm or {})), alone=alone, folder=folder)  # fmt: skip
+                    training=settings, lm=configuration.Language(**{"signal": signal} | (lm or {})), alone=alone, folder=folder, track=named(track))  # fmt: skip
     objects = {k: v for k, v in (("teacher", teacher), ("student", student), ("data", data)) if not isinstance(v, str)}
     job = plan(config, **objects)
     if check:

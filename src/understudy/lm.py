@@ -10,7 +10,7 @@ import shlex
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -34,6 +34,9 @@ from understudy.report.earlier import earlier
 from understudy.report.findings import binned, gap
 from understudy.report.spoken import Continuation, Heard, Said, Spoken, Word
 from understudy.worlds.texts import Texts
+
+if TYPE_CHECKING:
+    from understudy.export.ship import Shipped
 
 NOBODY = "none"  # a teacher's address where there is none: --method alone
 SHOWN = 4  # texts in the report
@@ -67,13 +70,22 @@ class LMJob(Job):
         write_atomically(self.folder / "student" / "README.md", spoken_card(self.findings))
         write_report(self.findings, self.folder / "report.html")
 
-    def export(self, path: str | os.PathLike[str]) -> Path:
+    def ship(self, path: str | os.PathLike[str]) -> Shipped:
         """The student as a folder in the hub's format, with its tokenizer; nothing of the teacher or of adapters is in it."""
+        from understudy.export import kind_of
+        from understudy.export.ship import Shipped
+
         self._finished()
         assert self.student is not None
-        if Path(path).suffix:
-            raise refuse("export", str(path), "a folder: a language model is more than one file", "leave the ending out")
-        return save(self.student, self.readers["student"], Path(path))
+        if kind_of(path := Path(path)) != "folder":
+            raise refuse(
+                "export",
+                str(path),
+                "a folder: a language model is more than one file",
+                "leave the ending out; vLLM, llama.cpp and Optimum read it",
+            )
+        save(self.student, self.readers["student"], path)
+        return Shipped(path, "folder", sum(p.stat().st_size for p in path.iterdir()))
 
 
 def plan(config: Config, *, folder: Path | None = None) -> LMJob:

@@ -7,7 +7,6 @@ import json
 import shlex
 import warnings
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +15,7 @@ from torch import nn
 from understudy.config import Config
 from understudy.core import registry
 from understudy.core.batch import Views, each, rows_in
-from understudy.core.errors import Refused, refuse
+from understudy.core.errors import Refused
 from understudy.core.files import write_atomically
 from understudy.export.measure import parameters, size_bytes
 from understudy.export.onnx import export_onnx
@@ -29,8 +28,6 @@ from understudy.worlds.rows import answers
 
 if TYPE_CHECKING:
     from understudy.job import Job
-
-FORMATS = (".onnx", ".safetensors")
 
 
 def publish(job: Job, made: dict[str, nn.Module], seconds: float) -> found.Findings:
@@ -45,7 +42,8 @@ def publish(job: Job, made: dict[str, nn.Module], seconds: float) -> found.Findi
     save_weights(student, job.folder / "student.safetensors", arch=job.config.student)
     difference: float | None = None
     try:
-        difference = export_onnx(student, own(job.example, "student"), job.folder / "student.onnx")
+        real = each(own(job.world.data.valid.x, "student"), lambda t: t[:64])
+        difference = export_onnx(student, real, job.folder / "student.onnx")
     except Refused as e:  # the student is trained, and its weights and report are worth having without the file
         warnings.warn(f"no student.onnx: {e}", stacklevel=2)
     files = {p.name: p for p in (job.folder / "student.safetensors", job.folder / "student.onnx") if p.exists()}
@@ -64,6 +62,7 @@ def publish(job: Job, made: dict[str, nn.Module], seconds: float) -> found.Findi
             job.data.name,
             {"train": len(job.data.train), "valid": len(job.data.valid), "test": rows_in(test.x)},
             tuple(job.data.classes),
+            tuple(getattr(job.data, "columns", ())),
         ),
         teacher=measured["teacher"],
         student=measured["student"],
@@ -73,7 +72,7 @@ def publish(job: Job, made: dict[str, nn.Module], seconds: float) -> found.Findi
         environment=origin.environment(),
         command=command(job),
         onnx_difference=difference,
-        origin=origin.origin(hashed, teacher=nets["teacher"], student=student, student_alone=made.get("alone")),
+        origin=origin.origin(hashed, outs["teacher"], teacher=nets["teacher"], student=student, student_alone=made.get("alone")),
         files={name: path.stat().st_size for name, path in files.items()},
         history=_curves(history(job.folder)),
         teacher_out=outs["teacher"],
@@ -86,17 +85,6 @@ def publish(job: Job, made: dict[str, nn.Module], seconds: float) -> found.Findi
     write_atomically(job.folder / "README.md", model_card(findings))
     write_report(findings, job.folder / "report.html")
     return findings
-
-
-def export(student: nn.Module, example: Any, path: Path, arch: str) -> Path:
-    """Write the student to a path that ends in .onnx or .safetensors. Raises `Refused` for other endings."""
-    if path.suffix not in FORMATS:
-        raise refuse("export", str(path), f"a path that ends in {' or '.join(FORMATS)}")
-    if path.suffix == ".onnx":
-        export_onnx(student, own(example, "student"), path)
-    else:
-        save_weights(student, path, arch=arch)
-    return path
 
 
 def own(x: Any, name: str) -> Any:
@@ -140,7 +128,9 @@ def command(job: Job) -> str:
 
 def shown(job: Job) -> Any:
     """The test rows as a reader wants them: pictures, texts or numbers."""
-    split = job.data.test
+    split, mean, std = job.data.test, job.data.mean, job.data.std
+    if job.data.kind == "table" and mean is not None and std is not None:
+        return split.x * std + mean
     return split.raw if getattr(split, "raw", None) else split.x
 
 

@@ -76,7 +76,7 @@ def test_one_end_to_end(tmp_path: Path, findings: list[Any]) -> None:
 
     out = tmp_path / "x.safetensors"
     assert json.loads(u("export", run, "--to", out, "--json").stdout)["files"] == [
-        {"path": str(out), "bytes": out.stat().st_size}
+        {"path": str(out), "kind": "safetensors", "bytes": out.stat().st_size}
     ]
     assert out.read_bytes() == (run / "student.safetensors").read_bytes()
 
@@ -139,7 +139,7 @@ def test_interrupted_and_not_finite(tmp_path: Path, findings: list[Any], monkeyp
         ("resume nowhere", "a run's folder"),
         ("eval runs/nowhere", "a run's folder"),
         ("eval tiny-cnn", "a model with weights"),
-        ("export nowhere --to student.pt", ".onnx or .safetensors"),
+        ("export nowhere --to student.pt", ".safetensors, .int8.onnx, .onnx, .pt2, or a folder"),
         ("list --family logits", "did you mean 'logit'"),
         ("list --tag tap", "did you mean 'taps'"),
         ("show dkdd", "did you mean 'dkd'"),

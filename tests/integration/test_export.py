@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import threading
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, load_model
 from torch import Tensor, nn
 
+from understudy.core.batch import each
 from understudy.core.errors import Refused
 from understudy.core.files import write_atomically
 from understudy.export import measure
 from understudy.export.onnx import export_onnx
-from understudy.export.quantise import export_int8
+from understudy.export.program import export_program
+from understudy.export.quantise import answers, export_int8
 from understudy.export.safetensors import save_weights
 
 
@@ -164,23 +167,78 @@ def test_what_cannot_be_exported_is_named(tmp_path):
 
 def test_eight_bits_are_smaller_and_agree(tmp_path):
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(32, 256), nn.ReLU(), nn.Linear(256, 10))
-    rows = torch.randn(200, 32)
-    export_onnx(net, rows[:2], tmp_path / "net.onnx")
-    full = (tmp_path / "net.onnx").stat().st_size
-    for calibration in (None, rows.numpy()):
-        made = export_int8(tmp_path / "net.onnx", tmp_path / "int8.onnx", calibration)
-        assert made.bytes == (tmp_path / "int8.onnx").stat().st_size < full / 2
-        agree = (run(tmp_path / "int8.onnx", x=rows).argmax(1) == net(rows).argmax(1).numpy()).mean()
-        assert agree > 0.9
-    assert made.agreement is not None
-    assert made.agreement > 0.9
-    assert made.difference is not None
-    assert 0 < made.difference < 0.2
-    with pytest.raises(Refused, match="at least 2 rows"):
-        export_int8(tmp_path / "net.onnx", tmp_path / "int8.onnx", rows[:1].numpy())
+    wide = nn.Sequential(nn.Linear(32, 256), nn.ReLU(), nn.Linear(256, 10)), torch.randn(200, 32)
+    for (net, x), how in ((wide, "dynamic"), ((conv_wide(), torch.rand(200, 1, 12, 12)), "static")):
+        export_onnx(net, x[:2], tmp_path / "net.onnx")
+        assert export_int8(tmp_path / "net.onnx", tmp_path / "int8.onnx", x.numpy()) == how
+        assert (tmp_path / "int8.onnx").stat().st_size < (tmp_path / "net.onnx").stat().st_size / 2
+        full, small = (answers(tmp_path / name, {"x": x.numpy()}) for name in ("net.onnx", "int8.onnx"))
+        assert 0 < np.abs(full - small).max() < 0.1 * np.abs(full).max()
+        assert (full.argmax(1) == small.argmax(1)).mean() > 0.9
+    assert export_int8(tmp_path / "net.onnx", tmp_path / "int8.onnx") == "dynamic"  # nothing to set ranges by
+    with pytest.raises(Refused, match="at least 1 row"):
+        export_int8(tmp_path / "net.onnx", tmp_path / "int8.onnx", x[:0].numpy())
     with pytest.raises(Refused, match="an ONNX file"):
         export_int8(tmp_path / "none.onnx", tmp_path / "int8.onnx", None)
+
+
+def conv_wide() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 64, 3), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)
+    )
+
+
+@pytest.mark.parametrize(
+    ("build", "rows"),
+    [
+        (conv, lambda n: torch.rand(n, 1, 28, 28)),
+        (Viewer, lambda n: torch.rand(n, 1, 28, 28)),  # its `len` fixes the batch for who traces values alone
+        (Masked, lambda n: {"input_ids": torch.randint(0, 50, (n, 9)), "attention_mask": torch.ones(n, 9, dtype=torch.long)}),
+    ],
+    ids=["conv", "attention", "tokenizer"],
+)
+def test_a_program_is_a_file_of_json_and_numbers(build, rows, tmp_path, capfd):
+    net, x = build(), rows(5)
+    if isinstance(x, Tensor):
+        net.register_forward_pre_hook(lambda _, args: ((args[0] - 0.5) / 3, *args[1:]))
+    assert export_program(net, x, tmp_path / "net.pt2") == 0
+    assert capfd.readouterr() == ("", "")
+    assert net.training
+    again = torch.export.load(tmp_path / "net.pt2").module()
+    for n in (1, 2, 70):
+        some = each(x, lambda t, n=n: t[torch.arange(n) % len(t)])
+        assert torch.allclose(again(some), net.eval()(some), atol=1e-6)
+    with zipfile.ZipFile(tmp_path / "net.pt2") as file:
+        held = {name: file.read(name) for name in file.namelist()}
+    (examples,) = (data for name, data in held.items() if "sample_inputs" in name)
+    assert examples == b""  # no row of the data
+    assert not [
+        name for name, data in held.items() if (data[:1] == b"\x80" and data[-1:] == b".") or data[:2] == b"PK"
+    ]  # no pickle, no torch.save
+    assert not any(word in data for data in held.values() for word in (b"test_export", b"understudy", str(Path.cwd()).encode()))
+
+
+def test_what_cannot_be_a_program_is_named(tmp_path):
+    class Branching(nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    class Pair(nn.Module):
+        def forward(self, x):
+            return x, x
+
+    class Broken(nn.Module):
+        def forward(self, x):
+            return x + torch.nan
+
+    for net, named in (
+        (Branching(), "net='Branching'"),
+        (Pair(), r"net\.output='tuple'"),
+        (Broken(), r"program\.difference=nan"),
+    ):
+        with pytest.raises(Refused, match=named):
+            export_program(net, torch.rand(2, 3), tmp_path / "net.pt2")
+    assert not list(tmp_path.iterdir())
 
 
 class Tied(nn.Module):

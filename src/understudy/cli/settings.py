@@ -82,6 +82,10 @@ def configuration(
     ] = None,
     length: Annotated[int | None, Option(help="Language models: tokens of a row at most.", rich_help_panel=ROWS)] = None,
     folder: Annotated[str | None, Option(help="Where runs are kept.", rich_help_panel=WHERE)] = None,
+    track: Annotated[
+        str | None,
+        Option(help="Tell trackers as it goes: tensorboard, mlflow, wandb, trackio; several with commas.", rich_help_panel=WHERE),
+    ] = None,
     file: File = None,
 ) -> Config:
     """The checked configuration of the file and the options. Raises `Refused` on unknown keys and values out of range, by name."""
@@ -99,7 +103,7 @@ def configuration(
         given["method"] = {}  # another method's fields are not this one's
     options = {"teacher": teacher, "student": student, "method.name": name, "data.address": data, "data.target": target, "data.text": text,
                "data.task": task, "data.limit": limit, "training.epochs": epochs, "training.batch": batch, "training.lr": lr,
-               "training.seed": seed, "alone": alone, "folder": folder, "lm.signal": signal, "lm.length": length}  # fmt: skip
+               "training.seed": seed, "alone": alone, "folder": folder, "track": track, "lm.signal": signal, "lm.length": length}  # fmt: skip
     for path, value in options.items():
         if value is not None:
             _put(given, path, value)

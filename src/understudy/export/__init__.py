@@ -1,1 +1,21 @@
 """A trained network as files that run without Understudy, each checked against the network it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from understudy.core.errors import refuse
+
+FORMATS = {".safetensors": "safetensors", ".int8.onnx": "int8", ".onnx": "onnx", ".pt2": "program"}  # the first that fits counts
+
+
+def kind_of(path: Path) -> str:
+    """What a path asks for by its ending: 'safetensors', 'onnx', 'int8', 'program', or 'folder' where it has none.
+
+    Raises `Refused` for other endings, and for a folder that holds something."""
+    found = next((kind for ending, kind in FORMATS.items() if path.name.endswith(ending)), "" if path.suffix else "folder")
+    if not found:
+        raise refuse("export", str(path), f"a path that ends in {', '.join(FORMATS)}, or a folder (no ending)")
+    if found == "folder" and path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise refuse("export", str(path), "a folder that isn't there or is empty", "remove what is there, or choose another")
+    return found

@@ -94,6 +94,7 @@ def _tokens(transformers: Any, at: Address, config: Any, where: dict[str, Any]) 
     def encode(texts: list[str]) -> dict[str, torch.Tensor]:
         return dict(tokenizer(texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt"))
 
+    encode.tokenizer = tokenizer  # type: ignore[attr-defined]  # for who saves the model beside it
     return encode
 
 

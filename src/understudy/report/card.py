@@ -26,16 +26,17 @@ SPOKEN = {"causal": ("text-generation", "AutoModelForCausalLM"), "masked": ("fil
 NAMED = 100  # classes that the snippet spells out
 
 
-def model_card(f: Findings, license: str | None = None) -> str:
+def model_card(f: Findings, license: str | None = None, *, stem: str = "student", transformers: bool = False) -> str:
     """YAML front matter with a model-index, then what the model is, how it was made and how to use it.
 
-    license: an identifier of the hub's list; left out where it isn't known, because a student may inherit its teacher's.
+    license: an identifier of the hub's list; left out where it isn't known, because a student may inherit its teacher's. stem: of
+    the files' names beside the card. transformers: they are a folder that Transformers opens.
     """
-    front = yaml.safe_dump(_front(f, license), sort_keys=False, allow_unicode=True, width=1000)
-    return f"---\n{front}---\n\n{_text(f)}"
+    front = yaml.safe_dump(_front(f, license, transformers), sort_keys=False, allow_unicode=True, width=1000)
+    return f"---\n{front}---\n\n{_text(f, _pipeline(f) if transformers else _onnx(f, stem) + _torch(stem))}"
 
 
-def _front(f: Findings, license: str | None) -> dict[str, Any]:
+def _front(f: Findings, license: str | None, transformers: bool) -> dict[str, Any]:
     pipeline = PIPELINES.get(f.task, {}).get(f.kind or "")
     measured = {f.metric: f.student.score} | dict(f.student.metrics)
     result = {
@@ -45,7 +46,7 @@ def _front(f: Findings, license: str | None) -> dict[str, Any]:
     }
     front = {
         "license": license,
-        "library_name": "understudy",
+        "library_name": "transformers" if transformers else "understudy",
         "pipeline_tag": pipeline,
         "tags": ["understudy", "knowledge-distillation", f.method.name],
         "metrics": list(measured),
@@ -54,7 +55,7 @@ def _front(f: Findings, license: str | None) -> dict[str, Any]:
     return {k: v for k, v in front.items() if v is not None}
 
 
-def _text(f: Findings) -> str:
+def _text(f: Findings, use: str) -> str:
     said = words.headline(f)
     models = [(who, m) for who, m in (("teacher", f.teacher), ("student", f.student), ("student alone", f.alone)) if m]
     rows = "\n".join(
@@ -96,17 +97,7 @@ Made again by:
 
 ## How to use it
 
-{_onnx(f)}With PyTorch; the weights know nothing of the network's code (its text is in the file's metadata) or of the input's
-normalisation.
-
-```python
-from safetensors.torch import load_model
-
-net = ...  # built as in training
-load_model(net.eval(), "student.safetensors")
-```
-
-## Limits
+{use}## Limits
 
 - Measured once, on {f.data.splits.get("test", 0):,} test rows of the training rows' own source; of other data nothing is known.
 - It {_agrees(f)}, mistakes included, and inherits the teacher's biases and licence terms.
@@ -118,7 +109,33 @@ The method: {paper or f.method.name}.
 """
 
 
-def _onnx(f: Findings) -> str:
+def _torch(stem: str) -> str:
+    return f"""With PyTorch; the weights know nothing of the network's code (its text is in the file's metadata) or of the input's
+normalisation.
+
+```python
+from safetensors.torch import load_model
+
+net = ...  # built as in training
+load_model(net.eval(), "{stem}.safetensors")
+```
+
+"""
+
+
+def _pipeline(f: Findings) -> str:
+    what = PIPELINES.get(f.task, {}).get(f.kind or "", "text-classification")
+    return f"""```python
+from transformers import pipeline
+
+decide = pipeline({what!r}, model=".")  # the folder, or its name on the hub
+print(decide(...))
+```
+
+"""
+
+
+def _onnx(f: Findings, stem: str) -> str:
     """How to run the ONNX file; nothing where none was made."""
     if f.onnx_difference is None:
         return ""
@@ -130,7 +147,7 @@ def _onnx(f: Findings) -> str:
 import numpy as np
 import onnxruntime as ort
 
-session = ort.InferenceSession("student.onnx")
+session = ort.InferenceSession("{stem}.onnx")
 name = session.get_inputs()[0].name
 x = np.load("rows.npy")  # rows as in training, before normalisation
 (out,) = session.run(None, {{name: x}}){classes}{_reading(f)}
