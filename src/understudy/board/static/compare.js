@@ -71,7 +71,7 @@ export class Compare {
     this.frame.figures.querySelectorAll(":scope > p").forEach(p => p.remove());
     for (const name of names) {
       if (!this.plots.has(name)) {
-        const div = el("div", { class: "plot", role: "img" }), figure = el("figure", {}, el("h3", {}, name === "valid" ? "score on the validation rows" : name.replace("/", ": ")), div);
+        const div = el("div", { class: "plot", role: "img", "aria-label": name }), figure = el("figure", {}, el("h3", {}, name === "valid" ? "score on the validation rows" : name.replace("/", ": ")), div);
         this.plots.set(name, { div, figure });
       }
       const { div, figure } = this.plots.get(name);
