@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 import shlex
+from typing import Any
 
-import click
 import typer
 
 from understudy.cli import app
 from understudy.core.registry import files
+
+
+@functools.cache
+def _known() -> dict[str, Any]:
+    group: Any = typer.main.get_command(app)
+    return dict(group.commands)
 
 
 def shown(text: str) -> list[str]:
@@ -23,12 +30,11 @@ def shown(text: str) -> list[str]:
 def fault(line: str) -> str:
     """What the command line would refuse about a line, before anything runs; '' where it takes it."""
     words = shlex.split(line, comments=True)
-    group = typer.main.get_command(app)
-    assert isinstance(group, click.Group) or hasattr(group, "commands")
-    if len(words) < 2 or words[1] not in group.commands:
+    known = _known()
+    if len(words) < 2 or words[1] not in known:
         return f"no command {' '.join(words[1:2])!r}"
     try:
-        group.commands[words[1]].make_context(words[1], words[2:])
+        known[words[1]].make_context(words[1], words[2:])
     except Exception as e:
         return str(getattr(e, "message", e))
     named = [w for flag, w in itertools.pairwise(words) if flag == "--method"]

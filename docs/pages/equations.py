@@ -15,6 +15,8 @@ from html import escape
 from pages.notation import ANGLES, BARS, BEFORE_A, BENEATH, BIG, BOUNDS, GREEK, INDICES, PAIRS, SIGNS, Unsure, tokens
 from pages.readback import back
 
+LONG = 60  # characters of a statement that may be broken
+
 
 @dataclass
 class Item:
@@ -96,7 +98,7 @@ class Reader:
             return Item(
                 "op", f'<mo lspace="{0.2 * before:g}em" rspace="{0.2 * behind:g}em">/</mo>', " / " if before and behind else "/"
             )
-        return Item("op", f"<mo>{escape(SIGNS.get(text, text))}</mo>", text)
+        return Item("op", f'<mo form="infix">{escape(SIGNS.get(text, text))}</mo>', text)
 
     def atom(self) -> Item:
         """A number, a name or a bracket, with its scripts, and with its arguments where it is called."""
@@ -238,13 +240,26 @@ def statements(line: str) -> list[str]:
     return re.split(r" {2,}", re.sub(r"(?<= [=+-]) {2,}", " ", re.sub(r" {2,}(?=[=+-] )", " ", line.strip())))
 
 
+def cut(items: list[Item]) -> list[list[Item]]:
+    """A long statement in pieces that a narrow screen may set below one another: each from a sign between terms to the next."""
+    pieces: list[list[Item]] = [[]]
+    for i, item in enumerate(items):
+        first = item.text == "=" and all(before.text != "=" for before in items[:i])
+        if item.kind == "op" and item.text in ("+", "-", "=") and 'form="infix"' in item.xml and pieces[-1] and not first:
+            pieces.append([])
+        pieces[-1].append(item)
+    return pieces
+
+
 def formula(text: str) -> str:
-    """One statement as a `math` element. Raises `Unsure`."""
-    made = f'<math displaystyle="true" alttext="{escape(text)}"><mrow>{drawn(Reader(text).row())}</mrow></math>'
-    read, said = (re.sub(r"\s+", "", t) for t in (back(ET.fromstring(made)), text))
+    """One statement as `math` elements, a piece each where it is long. Raises `Unsure`."""
+    items = Reader(text).row()
+    pieces = cut(items) if len(text) > LONG else [items]
+    made = [f'<math displaystyle="true"><mrow>{drawn(piece)}</mrow></math>' for piece in pieces]
+    read, said = (re.sub(r"\s+", "", t) for t in ("".join(back(ET.fromstring(m)) for m in made), text))
     if read != said:
         raise Unsure(f"{text!r} reads back as {read!r}")
-    return made
+    return f'<span class="statement" title="{escape(text)}">{" ".join(made)}</span>'
 
 
 def rendered(block: str) -> str:

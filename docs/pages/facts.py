@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from pages.code import ROOT, SOURCE, card_class
+from pages.code import ROOT, card_class, defined, module_file, modules
 from understudy.cli.show import Field, read
 from understudy.core import registry
 from understudy.core.card import Card
@@ -128,8 +128,5 @@ def _off(weight: ast.expr, fields: tuple[Field, ...]) -> str | None:
 @functools.cache
 def _hides(world: str) -> bool:
     """Whether a world's labels are hidden for most rows, from its file."""
-    from understudy.worlds import WORLDS
-
-    module = WORLDS[world].args[0].rpartition(".")[2] if world in WORLDS else ""
-    path = SOURCE / "worlds" / f"{module}.py"
-    return path.is_file() and bool(re.search(r"worlds\._scarce|task\([^)]*\)\.hide\(", path.read_text()))
+    homes = [m for m in modules("worlds") if world.replace("-", "_") in [n.name for n in defined(m)]]
+    return any(re.search(r"worlds\._scarce|task\([^)]*\)\.hide\(", module_file(m).read_text()) for m in homes)

@@ -68,7 +68,7 @@ def _draw(strips: Sequence[Strip], unit: str) -> str:
     style = {"svg.fonttype": "none", "svg.hashsalt": "understudy", "font.size": 10, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK,
              "axes.edgecolor": MUTED, "axes.unicode_minus": True}  # fmt: skip
     with mpl.rc_context(style):
-        figure = Figure(figsize=(4.4, 0.9 * len(strips) + 0.35), layout="constrained")
+        figure = Figure(figsize=(4.4, sum(0.9 if s.values else 0.65 for s in strips) + 0.35), layout="constrained")
         FigureCanvasSVG(figure)
         for axes, strip in zip(figure.subplots(len(strips), squeeze=False)[:, 0], strips, strict=True):
             _strip(axes, strip)
@@ -92,8 +92,9 @@ def _strip(axes: Any, strip: Strip) -> None:
     if strip.values:
         level = [0.62 + 0.1 * (i % 3) for i in range(len(strip.values))]  # so that equal seeds don't hide one another
         axes.plot(strip.values, level, "o", ms=4.5, mfc="none", mec=MUTED, mew=1.1)
-    axes.plot([e["low"], e["high"]], [0.25, 0.25], color=ACCENT, lw=2.5, solid_capstyle="butt")
-    axes.plot([e["mean"]], [0.25], "D", ms=7, color=ACCENT, mfc=ACCENT if strip.holds else "none", mew=1.6)
+    height = 0.25 if strip.values else 0.5
+    axes.plot([e["low"], e["high"]], [height, height], color=ACCENT, lw=2.5, solid_capstyle="butt")
+    axes.plot([e["mean"]], [height], "D", ms=7, color=ACCENT, mfc=ACCENT if strip.holds else "none", mew=1.6)
     axes.set(yticks=[], ylim=(0, 1))
     axes.set_title(strip.title, loc="left", fontsize=10, pad=3)
     axes.spines[["left", "top", "right"]].set_visible(False)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from html import escape
 from itertools import groupby
 from pathlib import Path
 
 from pages import methodpage
 from pages.code import doc
 from pages.facts import VERBS, Method
-from pages.markdown import Folder, cell, code, table, toc
+from pages.markdown import Folder, cell, code, raw, table, toc
 from pages.situations import SITUATIONS, Situation
 from understudy.core.card import TAGS
 
@@ -67,9 +68,9 @@ def write(folder: Folder, all_: Mapping[str, Method], cache: Path) -> None:
 
 
 def have(found: list[Method]) -> str:
-    """The finder works without a script: every situation is a section, and the list at the top leads there."""
+    """Every situation is a section, which the list at the top leads to; where a script may run, several can be ticked together."""
     parts = ["# What do I have?", "Which methods fit, told from their cards and their code by the rule that stands under each heading. " + MARKS,
-             "\n".join(f"- [{s.title}](#have-{s.key}): {sum(map(s.fits, found))}" for s in SITUATIONS)]  # fmt: skip
+             raw(ticks(found)), "\n".join(f"- [{s.title}](#have-{s.key}): {sum(map(s.fits, found))}" for s in SITUATIONS)]  # fmt: skip
     for s in SITUATIONS:
         fits = [m for m in found if s.fits(m)]
         parts += [
@@ -79,6 +80,15 @@ def have(found: list[Method]) -> str:
             inline(fits, _note(s)) if fits else "None of the methods here.",
         ]
     return "\n\n".join(parts)
+
+
+def ticks(found: list[Method]) -> str:
+    """All methods, of which `_static/have.js` shows those that fit every box that is ticked."""
+    boxes = "".join(f'<label><input type="checkbox" value="{s.key}"> {escape(s.title)}</label>' for s in SITUATIONS)
+    rows = "".join(f'<li data-fits="{" ".join(s.key for s in SITUATIONS if s.fits(m))}"><a href="{m.name}.html">{m.name}</a> {m.mark} {escape(m.idea)}</li>'
+                   for m in found)  # fmt: skip
+    return (f'<form class="have" hidden><fieldset><legend>Tick all that holds</legend>{boxes}</fieldset><p role="status"></p><ul>{rows}</ul></form>'
+            '<script src="../../_static/have.js"></script>')  # fmt: skip
 
 
 def _note(s: Situation) -> Callable[[Method], str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pages.code import Name, defined, doc, module_file, modules
 from pages.facts import Method
-from pages.markdown import Folder, block, cell, fold, prose, table, toc
+from pages.markdown import Folder, block, cell, fold, prose, toc
 from pages.methodpage import anchor
 from pages.reference import describe
 
@@ -20,13 +20,13 @@ def write(folder: Folder, all_: Mapping[str, Method]) -> int:
         inside = defined(module)
         count += len(inside)
         first = " ".join(doc(module).split("\n\n")[0].split())
-        rows.append((-len(users), [f"[{name}]({name}.md)", cell(first), str(len(users)), methods(users)]))
+        taken = f"{len(users)}: {methods(users)}" if users else "by no method here"
+        rows.append((-len(users), f"- **[{name}]({name}.md)** {cell(first)}<br>*Taken by* {taken}"))
         names.append(name)
         folder.write(f"_generated/parts/{name}.md", page(name, module, inside, users))
     parts = ["# Parts", f"{len(rows)} modules of pure functions and tiny networks, of which methods are made, and the methods that take each: read from what "
              "their files import. A part that no method here takes is used by a world, a task, a teacher or another part.",
-             table(["part", "what it is", "methods", "which"], [row for _, row in sorted(rows, key=lambda r: (r[0], r[1][0]))]),
-             toc(*names, hidden=True)]  # fmt: skip
+             "\n".join(row for _, row in sorted(rows)), toc(*names, hidden=True)]  # fmt: skip
     folder.write("_generated/parts/index.md", "\n\n".join(parts))
     return count
 

@@ -45,7 +45,7 @@ def shape(text: str) -> str:
             return ""
         return f"{node.tag[1:]}({','.join(inside)})" if len(node) else node.text or ""
 
-    return told(ET.fromstring(formula(text)))
+    return told(ET.fromstring(formula(text))[0])
 
 
 @pytest.mark.parametrize(
@@ -84,9 +84,14 @@ def test_what_is_not_surely_read_is_left_as_it_stands(text: str) -> None:
 
 def test_an_equation_reads_back_and_a_changed_one_does_not() -> None:
     made = formula("L = a t^2 KL(u || s) + (1 - a) x / y")
-    assert back(ET.fromstring(made)) == "L=at^2KL(u||s)+(1-a)x/y"
-    assert back(ET.fromstring(made.replace("<mn>2</mn>", "<mn>3</mn>"))) != "L=at^2KL(u||s)+(1-a)x/y"
-    assert back(ET.fromstring(made.replace("−", "+"))) != "L=at^2KL(u||s)+(1-a)x/y"
+    read = lambda html: "".join(map(back, ET.fromstring(html)))
+    assert read(made) == "L=at^2KL(u||s)+(1-a)x/y"
+    assert read(made.replace("<mn>2</mn>", "<mn>3</mn>")) != read(made) != read(made.replace("−", "+"))
+
+
+def test_a_long_equation_is_broken_between_its_terms_alone() -> None:
+    made = formula("L = CE(y, s) + alpha t^2 KL(softmax(u/t) || softmax(s/t)) - beta (a + b) / c")
+    assert [back(m) for m in ET.fromstring(made)] == ["L=CE(y,s)", "+alphat^2KL(softmax(u/t)||softmax(s/t))", "-beta(a+b)/c"]
 
 
 def test_every_method_s_equation_is_rendered() -> None:
@@ -261,6 +266,21 @@ def test_a_phone_shows_pages_without_scrolling_sideways(site: Path, browser: Any
     page = browser.new_page(viewport={"width": 390, "height": 844})
     page.goto((site / f"{name}.html").as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.close()
+
+
+def test_ticking_what_one_has_leaves_what_fits_all_of_it(site: Path, browser: Any) -> None:
+    page = browser.new_page()
+    page.goto((site / "_generated" / "methods" / "have.html").as_uri())
+    left = lambda: [a.inner_text() for a in page.query_selector_all("form.have li:not([hidden]) a")]
+    assert left() == []
+    page.focus("input[value=black-box]")
+    page.keyboard.press("Space")
+    assert left() == ["dmd2", "gkd", "kd", "dkd"]
+    page.check("input[value=no-labels]")
+    assert left() == ["dmd2", "gkd", "kd"]
+    page.check("input[value=stored]")
+    assert left() == ["kd"] and page.inner_text("form.have [role=status]") == "1 of 5 methods fit"
     page.close()
 
 
