@@ -75,7 +75,7 @@ class Tracking:
     """The open trackers of a run: `told(phase, step, values)` tells all of them; one that fails is warned of, once, and left out.
 
     What was told before a run was stopped is not told again when it is resumed: `state.json` remembers the trackers' own names for
-    the run, and the last step of every figure.
+    the run, how often they were told something, and the last step of every figure.
     """
 
     def __init__(self, folder: Path, names: Sequence[str], run: str) -> None:
@@ -83,11 +83,12 @@ class Tracking:
         self.open: dict[str, Any] = {}
         self.ids: dict[str, str] = {}
         self.last: dict[str, int] = {}
+        self.times = 0
         self._after = contextlib.ExitStack()
         state = folder / "state.json"
         if names and state.exists():
             kept = json.loads(state.read_text("utf-8"))
-            self.ids, self.last = kept["ids"], kept["last"]
+            self.ids, self.last, self.times = kept["ids"], kept["last"], kept["times"]
 
     def begin(self, about: dict[str, Any]) -> None:
         """Open them, and tell new ones what the run is. Raises `Refused` where one can't be opened."""
@@ -121,10 +122,9 @@ class Tracking:
     def found(self, findings: Any) -> None:
         """The figures of a finished run, by their names in findings.json, as `found/student/score` and the like."""
         if self.open and findings is not None:
-            figures = {k.replace(".", "/"): v for k, v in flat(json.loads(findings.to_json()), NOT_FOUND).items()}
-            self._tell(
-                {f"found/{k}": v for k, v in figures.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}, 0
-            )
+            figures = flat({"found": json.loads(findings.to_json())}, NOT_FOUND, by="/")
+            self._tell({k: v for k, v in figures.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}, 0)
+            self._remember()
 
     def end(self, how: str) -> None:
         """Close them; how: FINISHED, FAILED or KILLED."""
@@ -138,9 +138,10 @@ class Tracking:
         for name in list(self.open):
             with self._spared(name):
                 if name == "wandb":  # its own step only rises, and ours begins again with every phase
-                    self.open[name].log(values | ({of: step} if of else {}))
+                    self.open[name].log(values | ({of: step} if of else {}), step=self.times)
                 else:
                     self.open[name].log(values, step=step)
+        self.times += 1
 
     @contextlib.contextmanager
     def _spared(self, name: str) -> Iterator[None]:
@@ -152,15 +153,15 @@ class Tracking:
             warnings.warn(f"{name} failed and is told nothing more of this run: {_why(e)}", stacklevel=2)
 
     def _remember(self) -> None:
-        write_atomically(self.folder / "state.json", json.dumps({"ids": self.ids, "last": self.last}) + "\n")
+        write_atomically(self.folder / "state.json", json.dumps({"ids": self.ids, "times": self.times, "last": self.last}) + "\n")
 
 
-def flat(tree: dict[str, Any], leave: Sequence[str] = ()) -> dict[str, Any]:
+def flat(tree: dict[str, Any], leave: Sequence[str] = (), by: str = ".") -> dict[str, Any]:
     """{'a': {'b': 1}} -> {'a.b': 1}, without what has one of the names in `leave`."""
     leaves: dict[str, Any] = {}
     for key, value in tree.items():
         if key not in leave:
-            leaves |= {f"{key}.{k}": v for k, v in flat(value, leave).items()} if isinstance(value, dict) else {key: value}
+            leaves |= {f"{key}{by}{k}": v for k, v in flat(value, leave, by).items()} if isinstance(value, dict) else {key: value}
     return leaves
 
 
