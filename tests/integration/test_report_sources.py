@@ -141,7 +141,14 @@ def test_weights_have_a_hash_that_tells_them_apart() -> None:
     net[1].running_mean[2] += 1e-7
     assert origin.weights(net) != first
     assert origin.weights(nn.Linear(2, 2).bfloat16()) != first
-    assert "no tensors" in origin.weights(nn.ReLU())
+    assert origin.weights(nn.ReLU()) == ""
+    said = torch.rand(3)
+    assert (
+        origin.origin("abc", said, teacher=nn.ReLU())["teacher answers"]
+        == origin.digest({"out": said})
+        != origin.digest({"out": -said})
+    )
+    assert "teacher answers" not in origin.origin("abc", said, teacher=net)
     assert len(origin.code()) == 32 and origin.code() == origin.code()
     assert set(origin.origin("abc", teacher=net, student_alone=None)) - {"commit"} == {"data rows", "teacher weights", "code"}
 

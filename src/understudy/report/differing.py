@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from understudy.report import words
 from understudy.report.drawing import thumbnail
 from understudy.report.findings import CLASSES, Findings, confusion, distance, probabilities
 
-DIFFERING = 12
+DIFFERING, SHOWN = 12, 12  # rows, and numbers of a row
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,10 @@ def _shown(f: Findings, i: int) -> str:
     row: Tensor = f.x[i]
     if f.kind == "image":
         return "data:image/png;base64," + base64.b64encode(thumbnail(row)).decode()
-    values = row.flatten().tolist()
-    return ("  ".join(f"{v:.4g}" for v in values[:12])) + (f"  … {len(values)} in all" if len(values) > 12 else "")
+    values, names = row.flatten().tolist(), f.data.columns
+    named = len(names) == len(values)
+    told = [f"{names[j]} {words.number(v)}" if named else words.number(v) for j, v in enumerate(values[:SHOWN])]
+    return (" · " if named else "  ").join(told) + (f" … {len(values)} in all" if len(values) > SHOWN else "")
 
 
 def _true(f: Findings, i: int) -> str | None:
@@ -68,13 +71,13 @@ def _true(f: Findings, i: int) -> str | None:
     y = f.y[i].item()
     if math.isnan(y) or (y < 0 and f.task != "regress"):
         return None
-    return f"{y:.4g}" if f.task == "regress" else _name(f, int(y))
+    return words.number(y) if f.task == "regress" else _name(f, int(y))
 
 
 def _answer(f: Findings, who: str, out: Tensor, i: int) -> Answer:
     row = out[i].detach().cpu()
     if f.task == "regress":
-        return Answer(who, "  ".join(f"{v:.4g}" for v in row.flatten().tolist()), None)
+        return Answer(who, "  ".join(words.number(v) for v in row.flatten().tolist()), None)
     if f.task == "multilabel":
         return Answer(who, ", ".join(_name(f, int(c)) for c in (row > 0).nonzero().flatten()) or "none", None)
     p = probabilities(f.task, row[None])

@@ -151,8 +151,8 @@ def roomy(ax: Axes, values: list[float]) -> None:
 
 
 def brief(name: str) -> str:
-    """At most 16 characters."""
-    return name if len(name) <= 16 else name[:15] + "…"
+    """At most 16 characters; both ends, as names that begin alike end otherwise."""
+    return name if len(name) <= 16 else f"{name[:8].rstrip()}…{name[-7:].lstrip()}"
 
 
 def thumbnail(x: Tensor, side: int = 96) -> bytes:

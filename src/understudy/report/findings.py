@@ -57,11 +57,12 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Rows:
-    """The data: rows of each split, and the names of the classes (empty where there are none)."""
+    """The data: rows of each split, and the names of the classes and of a table's columns (empty where there are none)."""
 
     name: str
     splits: Mapping[str, int]
     classes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ class Findings:
         """What `to_json` wrote, without history and arrays."""
         plain = json.loads(text)
         plain["method"] = Recipe(**plain["method"])
-        plain["data"] = Rows(**plain["data"] | {"classes": tuple(plain["data"]["classes"])})
+        plain["data"] = Rows(**plain["data"] | {k: tuple(plain["data"].get(k, ())) for k in ("classes", "columns")})
         plain["examined"] = Examined(**plain["examined"] | {"by_class": tuple(plain["examined"]["by_class"])})
         for who in ("teacher", "student", "alone"):
             m = plain[who]

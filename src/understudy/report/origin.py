@@ -5,55 +5,68 @@ from __future__ import annotations
 import hashlib
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 PACKAGE = Path(__file__).resolve().parents[1]
 LIBRARIES = ("understudy", "torch", "numpy", "accelerate", "safetensors", "onnxruntime")
 
 
-def origin(rows: str, **nets: nn.Module | None) -> dict[str, str]:
-    """Hashes of the rows (as given), of the weights of each network by its name, and of the code; the commit, in a checkout."""
+def origin(rows: str, said: Tensor | None = None, **nets: nn.Module | None) -> dict[str, str]:
+    """Hashes of the rows (as given), of the weights of each network by its name, and of the code; the commit, in a checkout.
+
+    said: a teacher's answers, which stand in for the weights that a teacher of another kind doesn't have.
+    """
     made = {f"{name.replace('_', ' ')} weights": weights(net) for name, net in nets.items() if net is not None}
-    found = commit()
-    return {"data rows": rows} | made | {"code": code()} | ({"commit": found} if found else {})
+    if said is not None and not next(iter(made.values()), None):
+        made |= {"teacher answers": digest({"out": said})}
+    return {"data rows": rows} | {k: v for k, v in made.items() if v} | {"code": code()} | commit()
 
 
 def weights(net: nn.Module) -> str:
-    """32 hexadecimal digits that depend on every parameter and buffer: its name, type, shape and bytes."""
-    digest, held = hashlib.blake2b(digest_size=16), net.state_dict()
-    for name, t in sorted(held.items()):
-        if not isinstance(t, torch.Tensor) or hasattr(t, "full_tensor"):
-            return "not hashed: not whole tensors in one place"
-        digest.update(f"{name} {t.dtype} {tuple(t.shape)}".encode())
-        digest.update(t.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest() if held else "not hashed: it holds no tensors"
+    """The digest of its parameters and buffers; empty where it holds none."""
+    held = net.state_dict()
+    return digest(held) if held else ""
+
+
+def digest(tensors: Mapping[str, Any]) -> str:
+    """32 hexadecimal digits that depend on every tensor: its name, type, shape and bytes; empty where one isn't whole in one place."""
+    made = hashlib.blake2b(digest_size=16)
+    for name, t in sorted(tensors.items()):
+        if not isinstance(t, Tensor) or hasattr(t, "full_tensor"):
+            return ""
+        made.update(f"{name} {t.dtype} {tuple(t.shape)}".encode())
+        made.update(t.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return made.hexdigest()
 
 
 def code() -> str:
     """32 hexadecimal digits that depend on the name and text of every source file of the package."""
-    digest = hashlib.blake2b(digest_size=16)
+    made = hashlib.blake2b(digest_size=16)
     for path in sorted(p for p in PACKAGE.rglob("*") if p.suffix in (".py", ".j2")):
-        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+        made.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return made.hexdigest()
 
 
-def commit() -> str | None:
-    """The checkout's commit, and whether the package differs from it; None outside of one."""
+def commit() -> dict[str, str]:
+    """The checkout's commit, and whether the package differs from it; nothing outside of one."""
 
     def git(*words: str) -> str:
         done = subprocess.run(["git", "-C", str(PACKAGE), *words], capture_output=True, text=True, timeout=20, check=True)
         return done.stdout.strip()
 
     if not (PACKAGE.parents[1] / ".git").exists():  # installed somewhere inside of a foreign checkout is no checkout of ours
-        return None
+        return {}
     try:
-        return git("rev-parse", "HEAD") + (" with changes" if git("status", "--porcelain", "--", ".") else "")
+        changed = " with changes" if git("status", "--porcelain", "--", ".") else ""
+        return {"commit": git("rev-parse", "HEAD") + changed}
     except (OSError, subprocess.SubprocessError):
-        return None
+        return {}
 
 
 def environment() -> dict[str, str]:

@@ -114,6 +114,8 @@ def _frontier(dots: list[_Dot], before: list[_Dot], across: Callable[[float], st
             left = d.who == "teacher" and student is not None and d.x > student.x
             other = {"student": alone, "alone": student}.get(d.who)  # the two share a place on the axis
             above = other is None or d.y > other.y or (d.y == other.y and d.who == "student")
+            if left and student is not None and student.y >= d.y:  # out of the way of the student's words
+                above = False
             radius = area(d) ** 0.5 / 2
             place = (-radius - 7 if left else radius + 7, 0)
             cost = d.cost if d.who != "alone" else "same size, no teacher"

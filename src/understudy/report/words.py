@@ -31,7 +31,12 @@ def score(f: Findings, value: float) -> str:
 
 def other(name: str, value: float) -> str:
     """A metric beside the score: per cent where its name and value say that it's a share."""
-    return percent(value) if is_share(name, value) else f"{value:.4g}"
+    return percent(value) if is_share(name, value) else number(value)
+
+
+def number(value: float) -> str:
+    """Four digits, or whole where it is large."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
 def points(f: Findings, difference: float) -> str:
@@ -82,7 +87,7 @@ def headline(f: Findings) -> Headline:
     if f.numbers.calibration_student is not None:
         facts.append(f"calibration error {percent(f.numbers.calibration_student)}")
     if f.numbers.rmse_student is not None:
-        facts.append(f"RMSE {f.numbers.rmse_student:.3g}")
+        facts.append(f"RMSE {number(f.numbers.rmse_student)}")
     return Headline(good, facts[0], tuple(facts[1:]))
 
 
