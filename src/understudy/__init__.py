@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from understudy import data, methods, models, parts, tasks, teachers, worlds
+    from understudy.advice import advise
     from understudy.checks import doctor
     from understudy.config import Config, Training
     from understudy.core.errors import NotFinite, Refused, Sealed, TapError
@@ -24,12 +25,12 @@ __version__ = "0.1.0"
 # imported when first asked for, so that `import understudy` costs nothing
 _NAMES = {
     "distill": "job", "plan": "job", "resume": "job", "Job": "job", "Config": "config", "Training": "config", "doctor": "checks",
-    "Criterion": "loops", "rehearse": "rehearsal",
+    "Criterion": "loops", "rehearse": "rehearsal", "advise": "advice",
     "Refused": "core.errors", "TapError": "core.errors", "NotFinite": "core.errors", "Sealed": "core.errors",
 }  # fmt: skip
 _MODULES = ("data", "methods", "models", "parts", "tasks", "teachers", "worlds")
 
-__all__ = ["Config", "Criterion", "Job", "NotFinite", "Refused", "Sealed", "TapError", "Training", "data", "distill", "doctor", "methods", "models",
+__all__ = ["Config", "Criterion", "Job", "NotFinite", "Refused", "Sealed", "TapError", "Training", "advise", "data", "distill", "doctor", "methods", "models",
            "parts", "plan", "rehearse", "resume", "tasks", "teachers", "worlds"]  # fmt: skip
 
 

@@ -7,7 +7,22 @@ from typing import Annotated
 import typer
 
 from understudy import __version__
-from understudy.cli import board, compare, distill, doctor, eval, export, label, list, prove, rehearse, resume, show, study
+from understudy.cli import (
+    advise,
+    board,
+    compare,
+    distill,
+    doctor,
+    eval,
+    export,
+    label,
+    list,
+    prove,
+    rehearse,
+    resume,
+    show,
+    study,
+)
 from understudy.cli import write as writing
 from understudy.cli.shared import Main, command, write
 
@@ -46,6 +61,7 @@ command(app, rehearse.rehearse, panel=TRAIN, examples=rehearse.EXAMPLES)
 command(app, list.methods, "list", panel=LOOK, examples=list.EXAMPLES)
 command(app, show.show, panel=LOOK, examples=show.EXAMPLES)
 command(app, board.board, panel=LOOK, examples=board.EXAMPLES)
+command(app, advise.advise, panel=LOOK, examples=advise.EXAMPLES, leave=("method", "alone", "signal", "length"))
 command(app, doctor.doctor, panel=CHECK, examples=doctor.EXAMPLES)
 command(app, compare.compare, panel=CHECK, examples=compare.EXAMPLES, leave=("method", "alone"))
 command(app, prove.prove, panel=CHECK, examples=prove.EXAMPLES)
