@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -433,6 +434,15 @@ def test_triton_gives_the_same(mode: dict[str, str], tmp_path: Path) -> None:
     pytest.importorskip("triton", reason="triton isn't installed: it comes with the CUDA builds of torch")
     done = subprocess.run(
         [sys.executable, Path(__file__).parent / "triton_kernels.py"], env={**os.environ, "TRITON_CACHE_DIR": str(tmp_path), **mode},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler is at hand")
+def test_compiled_passes_give_the_same() -> None:
+    done = subprocess.run(
+        [sys.executable, Path(__file__).parent / "compiled_strokes.py"], env={**os.environ, "UNDERSTUDY_COMPILE": "1"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from understudy.core.errors import Refused
-from understudy.parts.lazy import Head, Lazy, halves, product, wide
+from understudy.parts.lazy import Head, Lazy, add_product, pieces, product, wide
 
 
 def lazy(n: int = 2, words: int = 7, width: int = 3, asked: torch.Tensor | None = None, **changes: float) -> Lazy:
@@ -57,10 +57,22 @@ def test_products_of_parts_and_of_turned_ones() -> None:
     torch.testing.assert_close(product(g.mT, w[:5].mT), g.mT @ w[:5])
 
 
-def test_two_halves_are_the_whole() -> None:
-    x = torch.randn(1000) * torch.logspace(-20, 20, 1000)
-    high, low = halves(x)
-    assert ((high.double() + low.double() - x).abs() <= 2**-16 * x.abs()).all()
+def test_float32_times_bfloat16_is_not_rounded_to_it() -> None:
+    """Whatever the processor: what rounding leaves out is a piece of its own."""
+    g, w, h = torch.randn(40, 60), torch.randn(60, 8).bfloat16(), torch.randn(40, 8).bfloat16()
+    for a, b in ((g, w.mT), (g.mT, h.mT)):
+        to = torch.ones(len(a), len(b))
+        add_product(to, pieces(a, b), b)
+        want = a.double() @ b.double().mT
+        torch.testing.assert_close(to.double() - 1, want, rtol=2**-12, atol=2**-12)
+        torch.testing.assert_close(product(b, a).mT.double(), want, rtol=2**-12, atol=2**-12)
+        assert (a.bfloat16().double() @ b.double().mT - want).abs().max() > 2**-8  # which rounding would have left
+
+
+def test_products_leave_the_precision_of_others_as_it_was() -> None:
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    product(torch.randn(4, 8).bfloat16(), torch.randn(9, 8).bfloat16())
+    assert torch.backends.mkldnn.matmul.fp32_precision == before
 
 
 def test_detach_lets_no_gradient_in() -> None:

@@ -7,7 +7,8 @@ as fit a buffer. What a teacher said before, and was stored, is `TopK` or `Sampl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,9 +30,9 @@ class Head:
     cap: float | None = None
     factor: float = 1.0
 
-    def logits(self, rows: slice, words: slice, t: float = 1.0) -> Tensor:
+    def logits(self, rows: slice, words: slice, t: float = 1.0, out: Tensor | None = None) -> Tensor:
         """Logits / t of some rows [T, H] and some of the vocabulary, in float32 or wider: the product is rounded once, after its sum."""
-        z = product(self.hidden[rows], self.weight[words])
+        z = product(self.hidden[rows], self.weight[words], out)
         if self.bias is not None:
             z += self.bias[words].to(z)
         if self.cap is not None:
@@ -173,27 +174,62 @@ def wide(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-# Where torch has it, its float32 product is the one to take: `mm` is MKL's, which is half as fast on processors that aren't Intel's.
-ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
+# A processor with tiles multiplies bfloat16 with sums in float32, where float32 is asked for and rounding is allowed.
+TILES = torch.backends.mkldnn.is_available() and torch.cpu._is_amx_tile_supported()  # type: ignore[no-untyped-call]
+# Elsewhere `mm` is MKL's, which is half as fast on processors that aren't Intel's as what torch has beside it.
+ONEDNN = not TILES and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
 
 
-def product(a: Tensor, b: Tensor) -> Tensor:
-    """a b^T, summed and left in float32 or wider; [M, K], [N, K] -> [M, N]"""
-    if a.device.type == "cuda" and a.dtype == b.dtype and a.dtype in (torch.float16, torch.bfloat16):
-        return torch.mm(a, b.mT, out_dtype=torch.float32)
-    if a.device.type == "cuda" and (a.dtype, b.dtype) == (torch.bfloat16, torch.float32):
-        return product(b, a).mT
-    if a.device.type == "cuda" and (a.dtype, b.dtype) == (torch.float32, torch.bfloat16):
-        high, low = halves(a)
-        return torch.mm(high, b.mT, out_dtype=torch.float32) + torch.mm(low, b.mT, out_dtype=torch.float32)
-    a, b = wide(a), wide(b)
-    if a.device.type == "cpu" and a.dtype == b.dtype == torch.float32 and ONEDNN:
-        z: Tensor = torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
-        return z
-    return a @ b.mT
+def product(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
+    """a b^T, summed and left in float32 or wider, in `out` if that is given; [..., K], [N, K] -> [..., N]"""
+    if out is None:
+        out = a.new_empty(*a.shape[:-1], len(b), dtype=wide(a).dtype)
+        product(a.flatten(0, -2), b, out.view(-1, len(b)))
+        return out
+    if a.dtype == torch.bfloat16 and b.dtype == torch.float32:
+        add_product(out.mT, pieces(b, a), a, 0)
+        return out
+    return add_product(out, pieces(a, b), b, 0)
 
 
-def halves(x: Tensor) -> tuple[Tensor, Tensor]:
-    """float32 as the sum of two bfloat16, to one part in 2^16: what tensor cores multiply many times faster."""
-    high = x.bfloat16()
-    return high, (x - high).bfloat16()
+def pieces(a: Tensor, b: Tensor) -> tuple[Tensor, ...]:
+    """What sums to a, to be multiplied by b: where b is in bfloat16 and there are tiles, or tensor cores, that round float32 to it, what
+    rounding leaves out is a second piece, and the sum is good to one part in 2^16."""
+    cuda = a.device.type == "cuda"
+    if (a.dtype, b.dtype) != (torch.float32, torch.bfloat16) or not (cuda or (a.device.type == "cpu" and TILES)):
+        return (a,)
+    high = a.bfloat16()
+    return high if cuda else high.float(), (a - high).bfloat16()
+
+
+def add_product(to: Tensor, a: tuple[Tensor, ...], b: Tensor, times: int = 1) -> Tensor:
+    """`times` (0 or 1) `to` and the sum of a's pieces times b^T, in to's place."""
+    first, cpu = a[0], b.device.type == "cpu"
+    if b.device.type == "cuda" and first.dtype == b.dtype and b.dtype in (torch.float16, torch.bfloat16):
+        part = torch.mm(first, b.mT, out_dtype=torch.float32)
+        to = to.add_(part) if times else to.copy_(part)
+    else:
+        x, y = wide(first), wide(b)
+        if ONEDNN and cpu and x.dtype == y.dtype == torch.float32:
+            part = torch.ops.mkldnn._linear_pointwise(x, y, None, "none", [], "")
+            to = to.add_(part) if times else to.copy_(part)
+        else:
+            with rounded(TILES and cpu and b.dtype == torch.bfloat16 and first.dtype in (torch.bfloat16, torch.float32)):
+                to.addmm_(x, y.mT, beta=times)
+    for piece in a[1:]:  # so small that its product may be rounded
+        to += piece @ b.mT
+    return to
+
+
+@contextmanager
+def rounded(inside: bool) -> Iterator[None]:
+    """Products of float32 on a processor's tiles, of operands rounded to bfloat16: exact where that is what they are."""
+    how = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = how.fp32_precision
+    if inside:
+        how.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        if inside:
+            how.fp32_precision = before

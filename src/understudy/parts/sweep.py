@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import math
+import os
 from types import ModuleType
 from typing import NamedTuple
 
@@ -22,12 +23,13 @@ from torch import Tensor
 
 from understudy.core.errors import refuse
 from understudy.parts.kinds import Kind
-from understudy.parts.lazy import Answer, Lazy, Samples, TopK, product, wide
+from understudy.parts.lazy import Answer, Lazy, Samples, TopK, add_product, pieces, wide
 from understudy.parts.strokes import exp_, fine
 
 BUDGET = {"cpu": 5 * 2**24}  # bytes of both buffers
 ELSEWHERE = 2**29
-BLOCK = {"cpu": 1024}  # words worked on at a time; elsewhere all of a chunk's
+COMPILED = os.environ.get("UNDERSTUDY_COMPILE") == "1"
+BLOCK = {"cpu": 4096 if COMPILED else 1024}  # words worked on at a time; elsewhere all of a chunk's
 
 Grads = list[Tensor | None]
 Few = list[tuple[Tensor, Tensor]]
@@ -104,13 +106,13 @@ class _Sweep:
                 a = a + hard
         if not any(g is not None for g in self.grads):
             return
+        shares = [self._shared_out(ids, x) for ids, x in few]
         for i, words in enumerate(self.blocks):
             grad = self.strokes.slope(z[i], over, a, None if w is None else w[i], soft)
             if y is not None and t != 1:
                 grad += exp_(z[i] * t - over_1) * hard
-            for ids, x in few:
-                inside = (ids >= words.start) & (ids < words.stop)
-                grad.scatter_add_(1, (ids - words.start).masked_fill(~inside, 0), x.masked_fill(~inside, 0))
+            for share in shares:
+                grad.view(-1).scatter_add_(0, *share[i])
             self._down(grad, z[i], rows, words)
 
     def _project(self, answer: Lazy | Tensor, side: int, rows: slice) -> tuple[list[Tensor], Tensor]:
@@ -119,7 +121,7 @@ class _Sweep:
         z = [self.buffers[side][m * w.start : m * w.stop].view(m, -1) for w in self.blocks]
         for block, words in zip(z, self.blocks, strict=True):
             if isinstance(answer, Lazy):
-                block.copy_(answer.heads[0].logits(rows, words, t))
+                answer.heads[0].logits(rows, words, t, block)
                 for head in answer.heads[1:]:
                     block += head.logits(rows, words, t)
             else:
@@ -145,6 +147,17 @@ class _Sweep:
         tail = w[:, -1:] / lq[:, -1:].exp()  # what a word of the tail gets, times q
         return f.sum(1), tail - w.sum(1, keepdim=True), [(ids, w[:, :-1] - tail * q)]
 
+    def _shared_out(self, ids: Tensor, x: Tensor) -> Few:
+        """For each block of words the places in it that these [m, k] belong to, and what is to be added there."""
+        width = self.blocks[0].stop
+        block, row = ids // width, torch.arange(len(ids), device=ids.device)[:, None]
+        place = (row * (self.q.size - block * width).clamp(max=width) + ids % width).flatten()
+        if len(self.blocks) == 1:
+            return [(place, x.flatten())]
+        order = block.flatten().argsort(stable=True)
+        counts = torch.bincount(block.flatten(), minlength=len(self.blocks)).tolist()
+        return list(zip(place[order].split(counts), x.flatten()[order].split(counts), strict=True))  # type: ignore[no-untyped-call]
+
     def _picked(self, ids: Tensor, m: int) -> Tensor:
         """The student's logits over the temperature, of some words of each row; ids [m, k] -> [m, k]"""
         width = self.blocks[0].stop
@@ -158,10 +171,11 @@ class _Sweep:
             g = grad if h.cap is None else grad * (1 - (z * (self.job.t / (h.cap * h.factor))).square())
             g = g if h.scale * h.factor == 1 else g * (h.scale * h.factor)
             hidden, weight, bias = self.grads[3 * i : 3 * i + 3]
+            parts = pieces(g, h.weight)
             if hidden is not None:
-                hidden[rows] += product(g, h.weight[words].mT)
+                add_product(hidden[rows], parts, h.weight[words].mT)
             if weight is not None:
-                weight[words] += product(g.mT, h.hidden[rows].mT)
+                add_product(weight[words], tuple(part.mT for part in parts), h.hidden[rows].mT)
             if bias is not None:
                 bias[words] += g.sum(0)
 
@@ -174,5 +188,5 @@ def whole(parts: list[Tensor]) -> Tensor:
 @functools.cache
 def strokes_for(device: str, dtype: torch.dtype) -> ModuleType:
     """The passes over a block that suit best."""
-    fast = device == "cuda" and dtype == torch.float32 and importlib.util.find_spec("triton") is not None
-    return importlib.import_module("understudy.parts.strokes" + "_triton" * fast)
+    triton = device == "cuda" and dtype == torch.float32 and importlib.util.find_spec("triton") is not None
+    return importlib.import_module("understudy.parts.strokes" + ("_triton" * triton or "_compiled" * COMPILED))
