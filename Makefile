@@ -37,4 +37,4 @@ pictures: $(VENV)/ready
 	$(BIN)/python docs/pictures.py
 
 clean:
-	rm -rf $(VENV) runs site
+	rm -rf $(VENV) runs site docs/_generated

@@ -118,9 +118,9 @@ def _off(weight: ast.expr, fields: tuple[Field, ...]) -> str | None:
     """The setting that makes a weight 0: 'a=1' of 1 - self.a, 'h=0' of self.h, where the range has it."""
     said = ast.unparse(weight)
     for f in fields:
-        least, most = (*map(float, re.findall(r"[-\d.e+]+", f.range)), 1.0, 0.0)[:2] if f.range.startswith("[") else (1.0, 0.0)
+        bounds = [float(end) for end in f.range.strip("[]").split(",")] if f.range.startswith("[") else []
         for form, value in ((f"self.{f.name}", 0.0), (f"1 - self.{f.name}", 1.0)):
-            if said == form and least <= value <= most:
+            if said == form and bounds and bounds[0] <= value <= bounds[1]:
                 return f"{f.name}={value:g}"
     return None
 
