@@ -102,7 +102,7 @@ def post(page: TestClient, path: str, body: Any, **headers: str) -> Any:
     return page.post(path, json=body, headers={"Origin": "http://127.0.0.1:8420", "X-Board-Token": token} | headers)
 
 
-def until(what: Callable[[], Any], seconds: float = 60) -> Any:
+def until(what: Callable[[], Any], seconds: float = 150) -> Any:
     """What it comes to; a test that hangs is told apart from one that waits."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -435,7 +435,7 @@ class Seen:
     def __init__(self, browser: Any, address: str, **how: Any) -> None:
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | how)
         self.page, self.address, self.wrong = self.context.new_page(), address.partition("?")[0], list[str]()
-        self.page.set_default_timeout(60_000)
+        self.page.set_default_timeout(150_000)
         self.statuses: list[int] = []
         self.page.on("pageerror", lambda e: self.wrong.append(str(e)))
         self.page.on("dialog", lambda d: self.wrong.append(f"a dialog: {d.message}"))

@@ -5,7 +5,7 @@ import { colour, curves } from "./charts.js";
 import { deeds, stateOf } from "./table.js";
 import { KINDS, el, setting } from "./words.js";
 
-const FILES = ["student.onnx", "student.safetensors", "config.toml", "findings.json", "metrics.jsonl"];
+const FILES = ["config.toml", "student.onnx", "student.safetensors"];
 const LESS = /perplexity|error|nll|rmse|mse|mae|loss|KL |parameters|size|time|trained/; // of these less is better
 
 const PHASES = { student: "student", alone: "student without a teacher", teacher: "teacher" };
@@ -33,12 +33,12 @@ export class Compare {
       this.frame = { cast: el("div", { class: "cast" }), measured: el("div"), asked: el("div"), choices: el("div", { class: "choices" }), figures: el("div", { class: "curves" }) };
       this.plots.clear();
       const section = (title, ...kids) => el("section", { class: "card" }, el("h2", {}, title), ...kids);
-      this.root.replaceChildren(this.frame.cast, section("Measured on the test rows", this.frame.measured), section("Learning", this.frame.choices, this.frame.figures),
+      this.root.replaceChildren(this.frame.cast, section("Learning", this.frame.choices, this.frame.figures), section("Measured on the test rows", this.frame.measured),
         section(runs.length > 1 ? "Settings that differ" : "Settings", this.frame.asked));
     }
     this.frame.cast.replaceChildren(...runs.map((run, i) => el("div", { style: `--of: ${colour(i)}` }, el("b", {}, run.id), el("span", { class: "small" }, `${run.student} learns from ${run.teacher} by ${run.method}, on ${run.data}`),
       el("div", {}, ...stateOf(run, now)),
-      el("div", { class: "act" }, ...deeds(run, this.act), ...(run.state === "finished" ? FILES.slice(0, 4) : FILES.slice(2, 3)).filter(f => run.task !== "lm" || !f.startsWith("student.")).map(f => el("a", { href: address(run.id, `files/${f}`), download: "", class: "small" }, f))))));
+      el("div", { class: "act" }, ...deeds(run, this.act), ...FILES.slice(0, run.state === "finished" && run.task !== "lm" ? 3 : 1).map(f => el("a", { href: address(run.id, `files/${f}`), download: "", class: "small" }, f))))));
     this.frame.measured.replaceChildren(this.table(runs, measures.map(m => [m.name, m.values.map(KINDS[m.kind] ?? setting), top(m)]), ""));
     this.frame.measured.parentElement.hidden = !measures.length; // it is measured when a run is finished
     const differing = runs.length > 1 ? settings.filter(s => s.differs) : settings, same = settings.filter(s => !differing.includes(s)), rows = list => list.map(s => [s.name, s.values.map(setting), null]);

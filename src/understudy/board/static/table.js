@@ -16,7 +16,7 @@ export const COLUMNS = [
   { key: "score", label: "Score", of: run => run.score ?? run.valid ?? null, number: true },
   { key: "kept", label: "Kept", of: run => run.kept, number: true },
   { key: "parameters", label: "Parameters", of: run => run.parameters, number: true },
-  { key: "bytes", label: "Size", of: run => run.bytes, number: true },
+  { key: "bytes", label: "Size", of: run => run.bytes, number: true, cls: "size" },
   { key: "latency", label: "Latency", of: run => run.latency, number: true },
   { key: "began", label: "Begun", of: run => run.began, number: true },
 ];
@@ -79,7 +79,7 @@ export function deeds(run, act) {
   if (run.report) kids.push(el("a", { href: address(run.id, "report"), target: "_blank", rel: "noopener", "data-key": "report", "aria-label": `Report of ${run.id} (new tab)` }, "Report"));
   if (run.log) kids.push(el("a", { href: address(run.id, "output"), target: "_blank", rel: "noopener", "data-key": "log", "aria-label": `Output of ${run.id} (new tab)` }, "Output"));
   if (run.state === "stopping") kids.push(button("stop", "Stop now", "Stop now, without a checkpoint,"));
-  else if (LIVE.includes(run.state)) kids.push(button("stop", "Stop", "Stop"));
+  else if (LIVE.includes(run.state) && !run.host) kids.push(button("stop", "Stop", "Stop"));
   if (RESTS.includes(run.state) && !run.objects?.length) kids.push(button("resume", "Go on", "Go on with"));
   if (run.state === "refused") kids.push(button("dismiss", "Dismiss", "Dismiss"));
   return kids;
@@ -95,7 +95,7 @@ export class Table {
   head(view, sort) {
     const cells = COLUMNS.map(c => {
       const on = view.sort === c.key;
-      return el("th", { scope: "col", class: c.number ? "n" : null, "aria-sort": on ? (view.down ? "descending" : "ascending") : null },
+      return el("th", { scope: "col", class: `${c.number ? "n" : ""} ${c.cls ?? ""}`, "aria-sort": on ? (view.down ? "descending" : "ascending") : null },
         el("button", { type: "button", "data-sort": c.key, onclick: () => sort(c.key) }, c.label));
     });
     const held = this.header.contains(document.activeElement) ? document.activeElement.dataset.sort : null;
@@ -124,7 +124,8 @@ export class Table {
 
   row(run, on, now) {
     const cell = (label, cls, ...kids) => el("td", { "data-label": label, class: cls }, ...kids);
-    const figure = (label, text, small, cls = null) => cell(label, text === NOTHING ? "n empty" : "n", text, small ? el("small", { class: cls }, small) : null);
+    const figure = (label, text, small, cls = null, own = "") => cell(label, `n ${own} ${text === NOTHING ? "empty" : ""}`, text, small && text !== NOTHING ? el("small", { class: cls }, small) : null);
+    const [day, time] = when(run.began);
     const shown = run.score !== null && run.score !== undefined
       ? figure(run.metric, scored(run, run.score), run.teacher_score === null ? null : `teacher ${scored(run, run.teacher_score)}`)
       : figure("Validation", run.valid === null || run.valid === undefined ? NOTHING : scored({ share: Math.abs(run.valid) <= 1 && run.task !== "lm" && run.task !== "regress" }, run.valid), "validation", "wide");
@@ -137,9 +138,9 @@ export class Table {
       shown,
       figure("Kept", share(run.kept)),
       figure("Parameters", count(run.parameters)),
-      figure("Size", bytes(run.bytes)),
+      figure("Size", bytes(run.bytes), null, null, "size"),
       figure("Latency", ms(run.latency), run.latency ? `a ${run.per}` : null),
-      cell("Begun", "n begun", when(run.began)),
+      cell("Begun", "n begun", `${day} `, el("small", {}, time)),
       cell("", "do", ...deeds(run, this.act)));
   }
 

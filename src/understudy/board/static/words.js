@@ -32,9 +32,10 @@ export const KINDS = { share, score, number, count, bytes, ms, seconds };
 
 export const scored = (run, value) => (run.share ? share : score)(value);
 
-export const when = known(v => {
+// Day and time.
+export function when(v) {
   const at = new Date(1000 * v), two = n => String(n).padStart(2, "0");
-  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${two(at.getHours())}:${two(at.getMinutes())}`;
-});
+  return [`${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`, `${two(at.getHours())}:${two(at.getMinutes())}`];
+}
 
 export const setting = v => (v === null || v === undefined ? NOTHING : v === "" ? "(empty)" : typeof v === "object" ? JSON.stringify(v) : String(v));
