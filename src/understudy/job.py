@@ -104,6 +104,7 @@ class Job:
         self.findings: Any = None
         self._begins: Callable[[str, int, int], None] = lambda *_: None
         self._tell: Any = lambda *_: None
+        self._note: Callable[..., None] = lambda *_: None
 
     @property
     def teacher(self) -> nn.Module:
@@ -118,9 +119,10 @@ class Job:
 
     # doing it -------------------------------------------------------------------------------------------------------------------
 
-    def run(self, *, bar: Callable[[str, int, int], None] = lambda *_: None) -> Job:
-        """Train (or go on training) and write everything. bar(phase, step, steps) is told how far it is."""
-        begun = time.perf_counter()
+    def run(self, *, bar: Callable[[str, int, int], None] = lambda *_: None, note: Callable[..., None] = lambda *_: None) -> Job:
+        """Train (or go on training) and write everything. bar(phase, step, steps) is told how far it is, note(phase, figures, work, unit)
+        what was seen there: terms and scores by name, and the rows or tokens that a step of all processes learns from."""
+        begun, self._note = time.perf_counter(), note
         track.ready(self.config.track)
         self._settle_in()
         with alive.known(self.folder, quiet=self.world.rank > 0) as self._begins, track.tracking(self) as self._tell:
@@ -149,21 +151,18 @@ class Job:
         every, judge, save = (max(1, steps // n) if n else steps for n in (POINTS, training.judgements, training.checkpoints))
 
         def watch(run: Run, batch: Batch, terms: dict[str, dict[str, Tensor]]) -> None:
-            several = len(run.opts) > 1
-            seen = {
-                f"loss/{player}.{k}" if several else f"loss/{k}": v.item()
-                for player, own in terms.items()
-                for k, v in own.items()
-            }
+            seen = gradients.noted(run, terms)
             if name == "student" and run.step % gradients.apart(steps, every) == 0:
                 seen |= {f"grad/{k}": norm for k, norm in gradients.pulls(run, batch).items()}
             log(run.step, seen)
+            self._note(name, seen, *worth(run, batch))
             bar(name, run.step, steps)
 
         def after(run: Run) -> None:
             last = run.step == steps
             if run.step % judge == 0 or last:
-                log(run.step, {"valid": run.judge()})
+                log(run.step, {"valid": (score := run.judge())})
+                self._note(name, {f"valid {run.world.metric}" if run.world.share else "valid": score})
             if run.step % save == 0 or last or asked():
                 log.flush()
                 checkpoint.write(run, folder)
@@ -335,6 +334,12 @@ class Log:
                 if sure:
                     os.fsync(f.fileno())
         self.lines, self.flushed = [], time.monotonic()
+
+
+def worth(run: Run, batch: Batch) -> tuple[int, str]:
+    """How much a step of all processes learns from: tokens of a language model, rows of others."""
+    tokens = run.world.task == "lm" and isinstance(batch.get("y"), Tensor)
+    return run.world.ranks * (int((batch.y >= 0).sum()) if tokens else len(batch)), "tokens" if tokens else "rows"
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
@@ -530,7 +535,7 @@ def distill(teacher: Any = "digits", student: Any = "tiny-cnn", data: Any = "dig
     from understudy.report.progress import bars
 
     with bars() as bar:
-        return job.run(bar=bar)
+        return job.run(bar=bar, note=bar.note)
 
 
 __all__ = ["Job", "answers", "distill", "history", "plan", "resume", "task"]

@@ -54,7 +54,7 @@ def finish(job: Job) -> Answer:
     )
     say(f"[dim]{escape(job.data.name)} · {job.world.size:,} rows · {job.world.steps:,} steps · {escape(str(job.folder))}[/]")
     with resumable(job.folder), bars() as bar:
-        job.run(bar=bar)
+        job.run(bar=bar, note=bar.note)
     if job.findings is None:  # not the process that writes
         return Answer(None)
     import json

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
@@ -22,6 +22,9 @@ from typer.core import TyperGroup
 from understudy.cli import settings
 from understudy.core import registry
 from understudy.core.errors import NotFinite, Refused, refuse
+
+if TYPE_CHECKING:
+    from understudy.report.progress import Bars
 
 OK, BROKEN, REFUSED, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
 WIDE = 160  # columns where nobody looks: a pipe, a file
@@ -135,15 +138,12 @@ def say(line: str | Text, *, all_of_us: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def bars() -> Iterator[Callable[[str, int, int], None]]:
+def bars() -> Iterator[Bars]:
     """Progress on standard error, from the process that speaks."""
     from understudy.report.progress import bars
 
-    if leads():
-        with bars() as bar:
-            yield bar
-    else:
-        yield lambda *_: None
+    with bars(quiet=not leads()) as bar:
+        yield bar
 
 
 @contextlib.contextmanager

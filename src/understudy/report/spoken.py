@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Group, JustifyMethod
-from rich.table import Table
+from rich.console import RenderableType
 from rich.text import Text
 
 from understudy.report import words as said
 from understudy.report.earlier import Earlier
 from understudy.report.findings import Bin
+from understudy.report.terminal import Line, Summary
 from understudy.report.words import Headline
 
 CAST = ("teacher", "student", "alone", "before")
@@ -179,19 +179,17 @@ def gain(f: Spoken) -> str | None:
     )
 
 
-def summary(f: Spoken, folder: Path | None = None) -> Group:
+def summary(f: Spoken, folder: Path | None = None) -> RenderableType:
     """Teacher, student and the student alone in a line each, the headline, and the files."""
-    table = Table.grid(padding=(0, 3, 0, 0))
-    sides: tuple[JustifyMethod, ...] = ("left", "right", "right", "right", "right")
-    for side in sides:
-        table.add_column(justify=side, no_wrap=True)
-    for role, m in ((who, f.heard[who]) for who in ("teacher", "student", "alone") if who in f.heard):
-        shown = "another vocabulary" if m.nll is None else f"perplexity {perplexity(m.perplexity)}"
-        costs = f"{m.parameters:,} parameters", said.size(m.bytes), f"{m.speed:,.0f} tokens/s"
-        plain = "dim" if role == "alone" else "bold"
-        table.add_row(Text(role, plain), Text(shown, f"{plain} cyan"), *costs)
-    told = headline(f)
-    line = Text("✔ ", "bold green") if told.good else Text("✘ ", "bold red")
-    line.append(" · ".join((told.text, *told.rest)), "default not bold")
-    files = [Text(f"{folder}/student/  report.html  findings.json", "dim", overflow="fold")] if folder else []
-    return Group(table, line, *files)
+    lines = [
+        Line(
+            who,
+            "another vocabulary" if m.nll is None else f"perplexity {perplexity(m.perplexity)}",
+            m.parameters,
+            m.bytes,
+            f"{m.speed:,.0f} tokens/s",
+        )
+        for who, m in ((who, f.heard[who]) for who in ("teacher", "student", "alone") if who in f.heard)
+    ]
+    files = Text(f"{folder}/student/  report.html  findings.json", "dim", overflow="fold") if folder else None
+    return Summary(lines, headline(f), files, f.title)
