@@ -37,7 +37,7 @@ STARTS = 5  # random starts that a score is the mean of
 
 def drawn(space: Sizes, networks: int) -> list[Size]:
     """Different sizes, as many in each part of the logarithm of the parameters."""
-    low, high = math.log(200), math.log(space.weigh(space.largest) or 0)
+    low, high = (math.log(space.weigh(size) or 1) for size in (tuple(c[0] for c in space.choices), space.largest))
     found: list[Size] = []
     with stream("networks"):
         while len(found) < networks:
