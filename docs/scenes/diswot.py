@@ -25,7 +25,7 @@ def scene() -> Figure:
         for part, colour, label in ((rows, "#b8b8c8", "other networks"), (near, "#355070", "2,000 to 20,000 parameters")):
             axis.scatter([scale * r[name] for r in part], [100 * r["distilled"] for r in part], s=26, color=colour, label=label)
         tau, alike = (found[of][name]["tau"] for of in ("tau_with_distilled", "tau_of_2k_to_20k_parameters"))
-        axis.set_title(f"tau {tau:+.2f}; of 2,000 to 20,000 parameters {alike:+.2f}", fontsize=10)
+        axis.set_title(f"tau {tau:+.2f}\nof 2,000 to 20,000 parameters {alike:+.2f}", fontsize=10)
         axis.set(xlabel=said, xscale="log" if name == "parameters" else "linear")
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.2)
