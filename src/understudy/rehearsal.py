@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +24,23 @@ from understudy.core.fit import fit
 from understudy.core.method import Method
 from understudy.core.run import Run, artefact, start
 from understudy.core.world import World, recast
+from understudy.report.gradients import noted
 
 Say = Callable[[str, int, int], None]
+POINTS = 200  # of a learning curve
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What came of it: score is the run's worth on test rows in the world's metric, share whether that is a share of 1."""
+    """What came of it: score is the run's worth on test rows in the world's metric, share whether that is a share of 1; history: the
+    terms of the loss at some steps."""
 
     run: Run
     score: float
     seconds: float
     folder: Path | None
+    world: str = ""
+    history: list[dict[str, float]] = field(default_factory=list, repr=False)
 
     @property
     def told(self) -> dict[str, Any]:
@@ -44,6 +49,13 @@ class Rehearsal:
         return {"method": self.run.method.config(), "task": world.task, "metric": world.metric, "share": world.share,
                 "score": self.score, "seed": self.run.seed, "updates": self.run.step, "seconds": round(self.seconds, 2),
                 "observed": {str(k): v for k, v in self.run.observed.items()}}  # fmt: skip
+
+    def report(self, path: str | Path, *, against: Mapping[str, Rehearsal] | None = None, command: str = "") -> Path:
+        """Write the page of it: one HTML file. against: other rehearsals on the same world, by what they are called; command: what to
+        type to see it again."""
+        from understudy.report.rehearsed import write_report
+
+        return write_report({self.run.method.name: self} | dict(against or {}), path, command)
 
 
 def rehearse(
@@ -64,10 +76,12 @@ def rehearse(
             raise refuse("steps", steps, "a whole number of 1 or more")
         place = recast(place, steps=steps)
     say("world", 1, 1)
-    begun = time.perf_counter()
+    begun, history = time.perf_counter(), list[dict[str, float]]()
     run = start(method, place, seed, device="cpu")
-    fit(run, after=lambda run: say(method.name, run.step, place.steps))
-    done = Rehearsal(run, run.worth(), time.perf_counter() - begun, Path(folder) if folder else None)
+    fit(run, every=max(1, place.steps // POINTS), watch=lambda run, _, terms: history.append({"step": run.step} | noted(run, terms)),
+        after=lambda run: say(method.name, run.step, place.steps))  # fmt: skip
+    called = world or method.card.world
+    done = Rehearsal(run, run.worth(), time.perf_counter() - begun, Path(folder) if folder else None, called, history)
     if done.folder:
         made = artefact(run)
         tensors = made.state_dict() if isinstance(made, nn.Module) else dict(made)

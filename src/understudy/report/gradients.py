@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +15,12 @@ from understudy.core.run import Run, parameters
 TIMES = 20  # looks during a training, at most
 APART = 10  # steps between two of them, at least
 ROWS = 32  # of the batch that are looked at; fewer where it is learned from in parts
+
+
+def noted(run: Run, terms: Mapping[str, Mapping[str, Tensor]]) -> dict[str, float]:
+    """The terms of a step as a file keeps them: 'loss/<term>', 'loss/<player>.<term>' where several play."""
+    several = len(run.opts) > 1
+    return {f"loss/{player}.{k}" if several else f"loss/{k}": v.item() for player, own in terms.items() for k, v in own.items()}
 
 
 def apart(steps: int, every: int = 1) -> int:

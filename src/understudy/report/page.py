@@ -48,7 +48,9 @@ def render_page(template: str, frame: Frame, own: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     figures = [figure for figure in frame.figures if figure.svg]
-    return pages.get_template(template).render({**own, **vars(frame), "figures": figures, "paper": paper_url(frame.recipe.paper)})
+    settings = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in frame.recipe.config.items() if k != "name"}
+    shown = {"figures": figures, "paper": paper_url(frame.recipe.paper), "settings": settings}
+    return pages.get_template(template).render({**own, **vars(frame), **shown})
 
 
 def paper_url(paper: str) -> str | None:

@@ -49,13 +49,13 @@ def curves(history: Sequence[Mapping[str, float]], shown: Callable[[float], str]
         if "valid" in point or not any("valid" in p for p in history):
             judged = shown(now["valid"]) if "valid" in now else "–"
             rows.append((f"{point['step']:,}", *(f"{now[k]:.4g}" if k in now else "–" for k in terms), judged))
-    return ("step", *(k.removeprefix("loss/") for k in terms), "validation"), _some(rows)
+    return ("step", *(k.removeprefix("loss/") for k in terms), "validation"), some(rows)
 
 
 def gradients(history: Sequence[dict[str, float]]) -> Table:
     at, shares = pulled(history)
     rows = [(f"{step:,.0f}", *(words.percent(float(values[i])) for values in shares.values())) for i, step in enumerate(at)]
-    return ("step", *shares), _some(rows)
+    return ("step", *shares), some(rows)
 
 
 def by_class(f: Findings) -> Table:
@@ -87,7 +87,7 @@ def bins(heard: Mapping[str, Sequence[Any]]) -> Table:
     return ("how sure", *(f"{who} is right" for who in heard)), rows
 
 
-def _some(rows: Sequence[Any]) -> Sequence[Any]:
+def some(rows: Sequence[Any]) -> Sequence[Any]:
     """Evenly spread, the first and the last among them."""
     last = len(rows) - 1
     return rows if last < MOST else [rows[round(i * last / (MOST - 1))] for i in range(MOST)]
