@@ -1,0 +1,46 @@
+"""A student behind HTTP: `python examples/serve.py student.onnx`, then POST {"x": [row, ...]} to http://127.0.0.1:8000/predict."""
+
+import sys
+
+import numpy as np
+import onnxruntime as ort
+import uvicorn
+from fastapi import FastAPI, HTTPException
+
+DTYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
+
+
+def serving(path: str, most: int = 256) -> FastAPI:
+    """An application that answers what the file answers; most: rows of one request."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1  # one thread a request: small networks have no work for more, and requests come together
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    app = FastAPI(title=f"student {path}")
+
+    @app.post("/predict")  # not async: FastAPI gives it a thread, and ONNX Runtime lets others run meanwhile
+    def predict(rows: dict[str, list]) -> dict[str, list]:
+        inputs = {i.name: batch(i, rows.get(i.name), most) for i in session.get_inputs()}
+        if extra := rows.keys() - inputs.keys():
+            raise HTTPException(422, f"unknown: {', '.join(sorted(extra))}; known: {', '.join(inputs)}")
+        if len({len(x) for x in inputs.values()}) > 1:
+            raise HTTPException(422, f"as many rows in each of {', '.join(inputs)}")
+        return {"out": session.run(None, inputs)[0].tolist()}
+
+    return app
+
+
+def batch(wanted, rows, most):
+    """Rows as the session takes them, or a 422 that says what is wrong with them."""
+    shape = tuple(wanted.shape[1:])
+    try:
+        x = np.asarray([] if rows is None else rows)
+    except ValueError:
+        raise HTTPException(422, f"{wanted.name}: rows of one shape, {shape}") from None
+    kinds = "iu" if wanted.type == "tensor(int64)" else "iuf"
+    if x.dtype.kind not in kinds or not 0 < len(x) <= most or x.shape[1:] != shape or not np.isfinite(x).all():
+        raise HTTPException(422, f"{wanted.name}: 1 to {most} rows of {shape} {wanted.type[7:-1]}s, not {x.shape} of {x.dtype}")
+    return x.astype(DTYPES[wanted.type])
+
+
+if __name__ == "__main__":
+    uvicorn.run(serving(sys.argv[1]), host="127.0.0.1", port=8000)
