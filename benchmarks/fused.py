@@ -67,6 +67,21 @@ def ours(x: Given, beta: float, keep: Tensor | None = None, t: float = 1.0, size
     return fused.divergence(fused.jensen(beta), Lazy((Head(x.ht, x.wt),), words, keep), Lazy((Head(x.h, x.w),), words, keep), t)
 
 
+def compiled() -> Loss:
+    """With UNDERSTUDY_COMPILE=1, beside the same without it in one process."""
+    from understudy.parts import strokes_compiled, sweep
+
+    def loss(*given: Any, **settings: Any) -> Tensor:
+        before = sweep.strokes_for, sweep.BLOCK["cpu"]
+        sweep.strokes_for, sweep.BLOCK["cpu"] = lambda *_: strokes_compiled, 4096  # type: ignore[assignment]
+        try:
+            return ours(*given, **settings)
+        finally:
+            sweep.strokes_for, sweep.BLOCK["cpu"] = before  # type: ignore[assignment]
+
+    return loss
+
+
 def liger(chunk: int, compiled: bool) -> Loss:
     from liger_kernel.chunked_loss import LigerFusedLinearJSDLoss
 
@@ -107,6 +122,7 @@ def labels(x: Given, keep: Tensor | None) -> Tensor:
 
 PEERS: dict[str, Callable[[], Loss]] = {
     "understudy": lambda: ours,
+    "understudy, compiled": compiled,
     **{f"liger compiled, chunk {c}": functools.partial(liger, c, True) for c in (64, 128, 256, 512)},
     **{f"liger eager, chunk {c}": functools.partial(liger, c, False) for c in (64, 128)},
     "trl chunked": trl_chunked,
