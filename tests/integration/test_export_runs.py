@@ -222,3 +222,31 @@ def test_the_command(pictures: Any, shipped: dict[str, Any], tmp_path: Path, mon
     refused = CliRunner().invoke(app, ["export", "run", "--to", str(shipped["my-student"].path)])
     assert refused.exit_code == 2
     assert "isn't there or is empty" in refused.stderr
+
+
+def test_a_language_model_is_a_folder(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    from transformers import AutoModelForCausalLM
+
+    from integration.speakers import speaker, texts
+    from understudy import config as configuration
+    from understudy.job import plan
+
+    texts(tmp_path)
+    for name, how in {"teacher": {"layers": 2, "width": 32}, "student": {"seed": 1}}.items():
+        speaker(tmp_path / name, **how)
+    asked = {"teacher": f"hf:{tmp_path}/teacher", "student": f"hf:{tmp_path}/student", "lm": {"length": 48},
+             "data": {"address": f"jsonl:{tmp_path}/chats.jsonl", "task": "lm", "limit": 40}}  # fmt: skip
+    job = plan(configuration.build(asked))
+    job.student = job.begun
+    for name in ("student.onnx", "student.safetensors", "student.int8.onnx", "student.pt2"):
+        with pytest.raises(Refused, match="a language model is more than one file; leave the ending out"):
+            job.export(tmp_path / name)
+    made = job.ship(tmp_path / "out")
+    assert (made.kind, made.difference) == ("folder", None)
+    mine, theirs = (AutoModelForCausalLM.from_pretrained(p).state_dict() for p in (made.path, tmp_path / "student"))
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(v, theirs[k]) for k, v in mine.items())
+    with pytest.raises(Refused, match="isn't there or is empty"):
+        job.export(tmp_path / "teacher")
+    assert (tmp_path / "teacher" / "config.json").exists()
