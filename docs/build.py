@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import ast
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,8 @@ from pages import commands, indexes, parts, reference, studies  # noqa: E402
 from pages.code import ROOT, Name, public  # noqa: E402
 from pages.facts import methods  # noqa: E402
 from pages.markdown import Folder  # noqa: E402
+
+from understudy.core.registry import entries  # noqa: E402
 
 OWN = (
     "*.md",
@@ -48,13 +51,21 @@ def pages(folder: Folder, cache: Path, only: frozenset[str]) -> str:
     for pattern in OWN:
         for path in sorted(DOCS.glob(pattern)):
             folder.write(str(path.relative_to(DOCS)), path.read_bytes())
-    found = methods(only)
+    found = methods(only and only | linked())
     indexes.write(folder, found, cache)
     made = studies.write(folder, cache), parts.write(folder, found), reference.api(folder)
     reference.cli(folder)
     reference.house(folder)
     folder.prune()
     return f"{len(found)} methods, {made[0]} studies, {made[1]} names of parts, {made[2]} other names"
+
+
+def linked() -> set[str]:
+    """Methods that pages written by hand lead to, by name or by family."""
+    text = "".join(p.read_text() for pattern in OWN[:3] for p in DOCS.glob(pattern))
+    named = set(re.findall(r"_generated/methods/([\w-]+)\.md", text))
+    first = {e.family: e.name for e in reversed(entries().values())}
+    return {n for n in named if n in entries()} | {first[n.removeprefix("family-")] for n in named if n.startswith("family-")}
 
 
 def refused(folder: Folder) -> list[str]:
