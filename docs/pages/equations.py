@@ -241,12 +241,16 @@ def statements(line: str) -> list[str]:
 
 
 def cut(items: list[Item]) -> list[list[Item]]:
-    """A long statement in pieces that a narrow screen may set below one another: each from a sign between terms to the next."""
+    """A long statement in pieces that a narrow screen may set below one another: each from a sign between terms, or behind a comma."""
     pieces: list[list[Item]] = [[]]
-    for i, item in enumerate(items):
-        first = item.text == "=" and all(before.text != "=" for before in items[:i])
-        if item.kind == "op" and item.text in ("+", "-", "=") and 'form="infix"' in item.xml and pieces[-1] and not first:
+    begun = False  # whether there was a sign of equality since the comma
+    for item in items:
+        sign = item.text if item.kind == "op" and 'form="infix"' in item.xml else ""
+        if pieces[-1] and (
+            sign in ("+", "-") or (sign == "=" and begun) or (pieces[-1][-1].text == "," and item.kind == "space")
+        ):
             pieces.append([])
+        begun = sign == "=" or (begun and sign != ",")
         pieces[-1].append(item)
     return pieces
 

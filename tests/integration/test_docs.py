@@ -92,6 +92,8 @@ def test_an_equation_reads_back_and_a_changed_one_does_not() -> None:
 def test_a_long_equation_is_broken_between_its_terms_alone() -> None:
     made = formula("L = CE(y, s) + alpha t^2 KL(softmax(u/t) || softmax(s/t)) - beta (a + b) / c")
     assert [back(m) for m in ET.fromstring(made)] == ["L=CE(y,s)", "+alphat^2KL(softmax(u/t)||softmax(s/t))", "-beta(a+b)/c"]
+    made = formula("M_s(A) = [G G^T], G_c = sum_f w_fc A_f = x, w_fc = mean over places of dY_c")
+    assert [back(m) for m in ET.fromstring(made)] == ["M_s(A)=[GG^T],", "G_c=sum_fw_fcA_f", "=x,", "w_fc=meanoverplacesofdY_c"]
 
 
 def test_every_method_s_equation_is_rendered() -> None:
