@@ -27,7 +27,7 @@ import torch
 from real import cifar, mnist, sentences, tabular, training
 
 from understudy.advice import Advice, counsel
-from understudy.advice.search import companions, method, search
+from understudy.advice.search import method, search
 from understudy.config import Config, Rows, Training
 from understudy.core.files import write_atomically
 from understudy.core.fit import fit
@@ -57,7 +57,7 @@ class Problem:
 PROBLEMS = {
     "digits": Problem(lambda data, work: "digits", "cnn", "tiny-cnn?width=2", Training(epochs=30), Training(epochs=15), "all of scikit-learn's digits", 0),
     "mnist": Problem(mnist, "cnn", "tiny-cnn?width=4", training(8, 64), training(4, 64), "2,000 pictures", 2000),
-    "cifar10": Problem(cifar, "resnet", "tiny-resnet?width=4", training(8, 64), training(8, 64), "2,000 pictures", 2000),
+    "cifar10": Problem(cifar, "resnet", "tiny-resnet?width=4", training(6, 64), training(6, 64), "1,000 pictures", 1000),
     "sst2": Problem(sentences(train="stsa.binary.train", valid="stsa.binary.dev", test="stsa.binary.test"), "text-cnn", "tiny-bilstm?width=16",
                     training(6, 64), training(4, 64), "2,000 sentences, liked or not", 2000, "label", "text"),
     "landsat": Problem(tabular("19_landsat.npz"), "sklearn:gradient-boosting", "tiny-mlp?width=16", training(30, 64), training(1), "2,000 rows of 36 numbers", 2000),
@@ -77,10 +77,10 @@ def planned(name: str, data: Path, work: Path, teachers: Path) -> tuple[Job, Adv
     return job, advice
 
 
-def asked_once(job: Job) -> World:
-    """The job's world with the teacher's answers about its training rows kept, which give the same bits."""
+def asked_once(job: Job, *taps: str) -> World:
+    """The job's world with what the teacher says about its training rows kept, which gives the same bits."""
     x = job.world.data.train.x
-    stored = Stored(job.teacher, [x[i : i + 256] for i in range(0, len(x), 256)]) if isinstance(x, torch.Tensor) else None
+    stored = Stored(job.teacher, [x[i : i + 256] for i in range(0, len(x), 256)], taps) if isinstance(x, torch.Tensor) else None
     if stored is None:
         return job.world
     views = {k: v for k, v in job.world.views.items() if k != "teacher"}
@@ -133,15 +133,17 @@ def save(args: argparse.Namespace, kept: dict[str, Any]) -> None:
 
 def searched(args: argparse.Namespace) -> None:
     """digits: a grid over method, temperature, weight of the labels and learning rate, and searches at a tenth of what it costs."""
-    config = Config(student="tiny-cnn?width=2", data=Rows("digits", limit=300), training=Training(epochs=10), teacher_training=Training(epochs=15), folder=str(args.work))  # fmt: skip
+    config = Config(
+        student="tiny-cnn?width=2", training=Training(epochs=3), teacher_training=Training(epochs=15), folder=str(args.work)
+    )
     job = plan(config)
     job.teach()
-    world, kept = job.world, json.loads(args.out.read_text()) if args.out.exists() else {"grid": {}, "searches": {}}
-    beside = companions(world)
-    points = [{"t": t, "a": a, "rate": r, "beside": b} | ({"ratio": w} if b != "none" else {})
-              for t, a, r in itertools.product((1.0, 2.0, 4.0, 8.0), (0.5, 0.9), (0.5, 1.0, 2.0))
-              for b in beside for w in ((0.1, 1.0) if b != "none" else (0.0,))]  # fmt: skip
-    points = points if not args.points else points[:: max(1, len(points) // args.points)]
+    world, kept = (
+        asked_once(job, "penultimate", "stage:-1", "stages"),
+        json.loads(args.out.read_text()) if args.out.exists() else {"grid": {}, "searches": {}},
+    )
+    points = [{"t": t, "a": a, "rate": r, "beside": b, "ratio": 0.3} for t, a, r, b in itertools.product(
+        (1.0, 2.0, 4.0, 8.0), (0.5, 0.9), (0.5, 1.0, 2.0), ("none", "rkd", "sp", "fitnet"))]  # fmt: skip
     for point in points:
         key = json.dumps(point)
         if key not in kept["grid"]:
@@ -153,10 +155,9 @@ def searched(args: argparse.Namespace) -> None:
     cost = len(points) / 10
     for seed in range(args.seeds):
         if str(seed) not in kept["searches"]:
-            own = dataclasses.replace(config, training=dataclasses.replace(config.training, seed=seed))
             with tempfile.TemporaryDirectory() as folder:
                 first = [{"t": 4.0, "a": 0.9, "rate": 1.0, "beside": "none"}]
-                found = search(own, lambda _: world, cost, Path(folder), first=first)
+                found = search(config, lambda _: world, cost, Path(folder), first=first, seed=seed)
             kept["searches"][str(seed)] = {"valid": found.valid, "test": found.test, "spent": found.spent, "trials": found.trials, "stopped": found.stopped,
                                            "settings": found.settings}  # fmt: skip
             write_atomically(args.out, json.dumps(kept, indent=1) + "\n")
@@ -178,7 +179,6 @@ def main() -> None:
     ask.add_argument("--data", type=Path)
     ask.add_argument("--only", nargs="*", default=list(PROBLEMS), choices=list(PROBLEMS))
     ask.add_argument("--seeds", type=int, default=5)
-    ask.add_argument("--points", type=int, default=0, help="of the grid at most; 0 for all")
     ask.add_argument("--work", type=Path, default=Path("runs"), help="where teachers are kept")
     ask.add_argument("--out", type=Path, required=True)
     args = ask.parse_args()

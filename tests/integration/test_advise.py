@@ -277,6 +277,12 @@ def test_terms_are_weighed_by_their_gradients(folder: str) -> None:
     assert made["name"] == "compose" and math.isclose(made["weights"][1], one / 2, rel_tol=1e-2)
 
 
+def test_only_what_every_student_can_learn_from_is_offered(folder: str) -> None:
+    worlds = [plan(config(folder, student=s)).world for s in ("tiny-cnn", "tiny-mlp")]
+    assert "at" in searching.companions(worlds[0]) and "at" not in searching.companions(*worlds)
+    assert searching.companions(plan(config(folder, student="tiny-mlp", teacher="sklearn:random-forest")).world) == ("none",)
+
+
 def test_less_than_one_training_is_refused(folder: str) -> None:
     with pytest.raises(Refused, match=r"search=0\.5"):
         searched(folder, "little", 0.5)

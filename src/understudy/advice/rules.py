@@ -159,11 +159,11 @@ def doubts(seen: Situation, students: Sequence[Any]) -> tuple[str, ...]:
         said.append(f"Much, with {seen.valid} validation rows: scores and calibration on them are rough.")
     if seen.gap is not None and seen.gap > 100:
         said.append(
-            f"Whether a student of a {seen.gap:.0f}th of the teacher's parameters can follow it; a teacher in between, or a larger budget, may be worth more than any setting."
+            f"Whether a student of 1/{seen.gap:.0f} of the teacher's parameters can follow it; a teacher in between, or a larger budget, may be worth more than any setting."
         )
     if any(getattr(c, "similarity", None) is not None for c in students):
         said.append(
-            "Which student is best: the order comes from untrained networks, which tells little between students of one size (benchmarks/diswot.py)."
+            "Which student is best: the order comes from untrained networks; how often that foretells the outcome, benchmarks/diswot.py says of one problem."
         )
     said.append("The best learning rate and number of epochs: the rules leave them as they are; --search tries rates.")
     return tuple(said)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from understudy.advice.situation import access
 from understudy.config import Config
 from understudy.core import checkpoint, registry
 from understudy.core.errors import NotFinite, Refused, refuse
@@ -57,11 +58,11 @@ class Found:
 
 
 def search(config: Config, place: Callable[[str], World], trainings: float, folder: Path, *, students: Sequence[str] = (),
-           first: Sequence[dict[str, Any]] = (), bar: Callable[[str, int, int], None] = lambda *_: None) -> Found:  # fmt: skip
+           first: Sequence[dict[str, Any]] = (), seed: int = 0, bar: Callable[[str, int, int], None] = lambda *_: None) -> Found:  # fmt: skip
     """The best configuration that so many full trainings find.
 
     place: the world of a student's address, its teacher taught. students: addresses to choose from, the configuration's own where there are
-    none. first: settings to begin with (`t`, `a`, `rate` times the learning rate, `beside`, `ratio`, `student`; what is missing is drawn). folder: where it is kept.
+    none. first: settings to begin with (`t`, `a`, `rate` times the learning rate, `beside`, `ratio`, `student`; what is missing is drawn). seed: of what is drawn. folder: where it is kept.
     Raises `Refused` where less than one training is given, or the folder holds another search.
     """
     from understudy.data.address import need
@@ -71,15 +72,16 @@ def search(config: Config, place: Callable[[str], World], trainings: float, fold
     optuna: Any = need("optuna", "'understudy[search]'")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     place = functools.lru_cache(maxsize=4)(place)
-    space = Space(companions(place(config.student)), tuple(students) or (config.student,), config.training.lr)
-    _settle(folder, {"config": config.to_dict(), "space": dataclasses.asdict(space), "first": list(first)})
+    offered = tuple(students) or (config.student,)
+    space = Space(companions(*map(place, offered)), offered, config.training.lr)
+    _settle(folder, {"config": config.to_dict(), "space": dataclasses.asdict(space), "first": list(first), "seed": seed})
     study = _study(optuna, folder, place(config.student).steps)
     _take_up(optuna, study, first)
     while spent(study) + 1 <= trainings or not study.best_trials:
         done = sum(t.state.is_finished() and t.state.name != "FAIL" for t in study.trials)
         if done >= 100 * trainings:  # trials that cost next to nothing: nothing here can be trained
             break
-        study.sampler = optuna.samplers.TPESampler(seed=key(config.training.seed, "search", done) % 2**32, n_startup_trials=DRAWN)
+        study.sampler = optuna.samplers.TPESampler(seed=key(seed, "search", done) % 2**32, n_startup_trials=DRAWN)
         bar("search", min(int(spent(study)), int(trainings)), int(trainings))
         _try(optuna, study, config, space, place, folder)
     bar("search", int(trainings), int(trainings))
@@ -91,17 +93,18 @@ def spent(study: Any) -> float:
     return float(sum(t.user_attrs.get("spent", 0.0) for t in study.trials))
 
 
-def companions(world: World) -> tuple[str, ...]:
-    """'none', and every method that can be learned from beside kd here: one step of it is started, none is made."""
-    fit_here = ["none"]
-    for name in COMPANIONS:
-        made: Method = registry.build({"name": name})
+def companions(*worlds: World) -> tuple[str, ...]:
+    """'none', and every method that can be learned from beside kd in all of these worlds: the loss of its first step is taken there."""
+    found = ["none"]
+    shut = any(access(teacher) == "answers" for w in worlds if (teacher := w.teacher()) is not None)
+    for name in () if shut else COMPANIONS:
         try:
-            start(made, world, 0, device="cpu")
-        except Refused:  # no network to look into, another task
+            for world in worlds:
+                balance([{"name": "kd"}, {"name": name}], world, 0)
+        except Refused:  # no maps, another task, not stored
             continue
-        fit_here.append(name)
-    return tuple(fit_here)
+        found.append(name)
+    return tuple(found)
 
 
 def method(settings: dict[str, Any], world: World, seed: int) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class Situation:
             levels = ", ".join(f"{100 * self.entropy_at(t):.0f} % at t={t:g}" for t in (1.0, 2.0, 4.0, 8.0))
             yield "its answers' entropy", f"{levels} (of equal shares)"
         if self.student_params:
-            times = f", a {self.gap:.0f}th of the teacher's" if self.gap and self.gap >= 2 else ""
+            times = f", 1/{self.gap:.0f} of the teacher's" if self.gap and self.gap >= 2 else ""
             yield "student", f"{self.student_params:,} parameters{times}"
         if self.begins is not None and self.beside is not None:
             yield (
