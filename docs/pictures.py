@@ -1,6 +1,6 @@
-"""The README's pictures, made by the software itself: a run in a terminal, its report, a list of methods.
+"""The README's pictures, made by the software itself: a run in a terminal, its report, a list of methods, the board over some runs.
 
-    python docs/pictures.py [list terminal report spoken] [scenes | scenes/NAME ...]
+    python docs/pictures.py [list terminal report spoken board] [scenes | scenes/NAME ...]
 
 A scene is a file of `docs/scenes` whose `scene()` trains a method on its world and draws what it does.
 
@@ -190,6 +190,69 @@ def draw_spoken(page: Path | None = None) -> None:
     said(target)
 
 
+BOARD = ("kd", "tiny-cnn?width=3"), ("dkd", "tiny-cnn?width=3"), ("kd", "tiny-cnn"), ("dist", "tiny-cnn"), ("kd", "tiny-mlp"), ("pkt", "tiny-mlp")  # fmt: skip
+
+
+def draw_board() -> None:
+    """The board in two columns while a run trains: the runs, and two of them side by side."""
+    found = browser()
+    if found is None:
+        return
+    import signal
+    import time
+
+    import understudy
+
+    with tempfile.TemporaryDirectory() as made:
+        os.chdir(made)
+        runs = [understudy.distill("digits", student, "digits", method, epochs=10).folder.name for method, student in BOARD]
+        speak = [sys.executable, "-m", "understudy"]
+        live = subprocess.Popen([*speak, "distill", "--student", "tiny-cnn", "--method", "rkd", "--epochs", "2000"], stderr=subprocess.DEVNULL)  # fmt: skip
+        board = subprocess.Popen([*speak, "board", "--port", "0"], stderr=subprocess.PIPE, text=True)
+        try:
+            assert board.stderr is not None
+            address = re.search(r"http://\S+", board.stderr.readline())
+            assert address is not None
+            while not any('"student"' in p.read_text() for p in Path("runs").glob("*/state.json") if p.parent.name not in runs):
+                time.sleep(0.2)
+            time.sleep(10)  # so that there is something to see
+            views = _views(found, address[0], (runs[2], runs[4]))
+        finally:
+            for process in (live, board):
+                process.send_signal(signal.SIGINT)
+                process.wait(60)
+        os.chdir(PICTURES)
+    both = Image.new("RGB", (2 * WIDTH + 20, views[0].height), "white")
+    for i, view in enumerate(views):
+        both.paste(view, (i * (WIDTH + 20), 0))
+    target = PICTURES / "board.png"
+    small = both.resize((1800, 1800 * both.height // both.width), Image.Resampling.LANCZOS)
+    small.quantize(256, dither=Image.Dither.NONE).save(target, optimize=True)
+    said(target)
+
+
+def _views(found: str, address: str, two: tuple[str, str]) -> list[Image.Image]:
+    """What a browser shows of the table with two runs chosen, and of these two."""
+    import io
+
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as p:
+        running = p.chromium.launch(executable_path=found, args=FLAGS[1:])
+        page = running.new_page(viewport={"width": WIDTH, "height": HEIGHT - 180})
+        page.goto(address)
+        for name in two:
+            page.get_by_label(f"Choose {name}").check()
+        page.wait_for_timeout(1500)  # as much as a bar takes to grow
+        shown = [page.screenshot()]
+        page.locator("#compare").click()
+        page.locator(".plot path.js-line").nth(5).wait_for(state="attached")
+        page.wait_for_timeout(1500)
+        shown.append(page.screenshot())
+        running.close()
+    return [Image.open(io.BytesIO(png)).convert("RGB") for png in shown]
+
+
 def draw_scene(path: Path) -> None:
     """Train and draw; a scene sets no global style, so each is drawn in the same one."""
     import importlib.util
@@ -214,17 +277,19 @@ def draw_scene(path: Path) -> None:
 
 
 def main(*wanted: str) -> None:
-    wanted = wanted or ("list", "terminal", "report", "spoken", "scenes")
+    wanted = wanted or ("list", "terminal", "report", "spoken", "board", "scenes")
     scenes = {f"scenes/{p.stem}": p for p in sorted((PICTURES.parent / "scenes").glob("*.py"))}
-    unknown = set(wanted) - {"list", "terminal", "report", "spoken", "scenes", *scenes}
+    unknown = set(wanted) - {"list", "terminal", "report", "spoken", "board", "scenes", *scenes}
     if unknown:
-        sys.exit(f"{', '.join(sorted(unknown))}: there are list, terminal, report, spoken, scenes and {', '.join(scenes)}")
+        sys.exit(f"{', '.join(sorted(unknown))}: there are list, terminal, report, spoken, board, scenes and {', '.join(scenes)}")
     PICTURES.mkdir(exist_ok=True)
     for name, path in scenes.items():
         if "scenes" in wanted or name in wanted:
             draw_scene(path)
     if "spoken" in wanted:
         draw_spoken()
+    if "board" in wanted:
+        draw_board()
     if "list" in wanted:
         draw_list()
     if {"terminal", "report"} & set(wanted):

@@ -65,13 +65,13 @@ export class Compare {
   }
 
   charts(runs, lines) {
-    const names = [...new Set(lines.flatMap(l => Object.keys(l[this.phase] ?? {})))].sort((a, b) => (a !== "valid") - (b !== "valid") || a.localeCompare(b));
+    const names = [...new Set(lines.flatMap(l => Object.keys(l[this.phase] ?? {})))].sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
     for (const [name, { figure }] of this.plots) if (!names.includes(name)) { figure.remove(); this.plots.delete(name); }
     if (!names.length) { this.frame.figures.replaceChildren(el("p", { class: "small" }, "No points yet.")); this.plots.clear(); return; }
     this.frame.figures.querySelectorAll(":scope > p").forEach(p => p.remove());
     for (const name of names) {
       if (!this.plots.has(name)) {
-        const div = el("div", { class: "plot", role: "img", "aria-label": name }), figure = el("figure", {}, el("h3", {}, name === "valid" ? "score on the validation rows" : name.replace("/", ": ")), div);
+        const div = el("div", { class: "plot", role: "img", "aria-label": name }), figure = el("figure", {}, el("h3", {}, titled(name)), div);
         this.plots.set(name, { div, figure });
       }
       const { div, figure } = this.plots.get(name);
@@ -82,6 +82,10 @@ export class Compare {
     }
   }
 }
+
+// The score first, then the terms of the loss, then whatever else was written down.
+const rank = name => (name === "valid" ? 0 : name.startsWith("loss/") ? 1 : 2);
+const titled = name => (name === "valid" ? "score on the validation rows" : name.replace(/^grad\//, "gradient norm/").replace("/", ": "));
 
 // Which columns hold the best value, where the best can be told.
 function top({ name, values }) {
