@@ -47,11 +47,10 @@ def render(f: Findings) -> str:
 
 def _figures(f: Findings) -> list[Figure]:
     left = "smaller" if pictures.sized(f) else "faster"
-    others = f" Grey: {len(f.earlier)} earlier runs on the same rows." if f.earlier else ""
     shown = lambda v: words.score(f, v)
     student = words.score(f, f.student.score)
     return [
-        Figure("The frontier", f"Up is better, left is {left}; a bigger dot is slower.{others}", pictures.frontier(f),
+        Figure("The frontier", f"Up is better, left is {left}; a bigger dot is slower.{words.before(len(f.earlier))}", pictures.frontier(f),
                f"{f.metric} against size: student {student}, teacher {words.score(f, f.teacher.score)}.", tables.frontier(f)),
         Figure("Learning", "Each term of the loss, and the score on the validation rows.", pictures.curves(f),
                "The terms of the loss and the validation score, step by step.", tables.curves(f.history, shown)),

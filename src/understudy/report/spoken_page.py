@@ -78,7 +78,7 @@ def render(f: Spoken) -> str:
     """The page as text."""
     heard = {who: f.heard[who] for who in CAST if who in f.heard}
     figures = [
-        Figure("The frontier", "Down is better, left is smaller; a bigger dot is slower." + _others(f), pictures.spoken_frontier(f),
+        Figure("The frontier", "Down is better, left is smaller; a bigger dot is slower." + words.before(len(f.earlier)), pictures.spoken_frontier(f),
                f"Perplexity against size: student {spoken.perplexity(f.heard['student'].perplexity)}.", tables.spoken_frontier(f)),
         Figure("Learning", "Each term of the loss, and the perplexity of the validation rows.", _curves(f),
                "The terms of the loss and the validation rows' perplexity, step by step.", tables.curves(_history(f), spoken.perplexity)),
@@ -221,10 +221,6 @@ def _table(heard: dict[str, Heard]) -> list[tuple[str, list[str]]]:
         *row("FLOPs a token", [words.operations(m.flops) if m.flops else "–" for m in all_]),
         *row("tokens a second", [f"{m.speed:,.0f}" if m.speed > 0 else "–" for m in all_]),
     ]
-
-
-def _others(f: Spoken) -> str:
-    return f" Grey: {len(f.earlier)} earlier runs on the same rows." if f.earlier else ""
 
 
 def _history(f: Spoken) -> list[dict[str, float]]:

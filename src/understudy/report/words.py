@@ -39,6 +39,11 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
+def before(runs: int) -> str:
+    """What the grey dots of a frontier are; nothing where there are none."""
+    return f" Grey: {runs} earlier run{'s' * (runs > 1)} on the same rows." if runs else ""
+
+
 def points(f: Findings, difference: float) -> str:
     """A signed difference of scores."""
     return f"{100 * difference:+.1f} points" if f.share else f"{difference:+.3f}"
