@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import shlex
+from pathlib import Path
 
 import pytest
 import torch
@@ -202,13 +203,20 @@ def test_the_command_line_that_is_proposed_runs(folder: str, monkeypatch: pytest
         "params<2k",
         "--set",
         "teacher_training.epochs=1",
+        "--proofs",
+        str(Path(__file__).parents[2] / "proofs"),
     ]
     said = CliRunner().invoke(app, asked)
     assert said.exit_code == 0, said.output
     lines = said.output.partition("To do it\n")[2].splitlines()
     assert len(lines) > 1 and all(len(line) <= 80 for line in lines)
     command = " ".join(line.strip().removesuffix(" \\") for line in lines)
-    assert "What there is" in said.output and "Not known" in said.output and "no proof at hand" not in said.output
+    assert (
+        "What there is" in said.output
+        and "Not known" in said.output
+        and "kd" in said.output.partition("Proofs")[2]
+        and "none at hand" not in said.output
+    )
     printed = CliRunner().invoke(app, [*shlex.split(command)[1:], "--print-config"])
     assert printed.exit_code == 0, printed.output
     plain = json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)
@@ -232,9 +240,7 @@ def searched(folder: str, where: str, trainings: float = 5) -> searching.Found:
     return searching.search(made, world, trainings, folder_of(folder, where), first=first)
 
 
-def folder_of(folder: str, where: str):
-    from pathlib import Path
-
+def folder_of(folder: str, where: str) -> Path:
     return Path(folder) / "searches" / where
 
 

@@ -1,7 +1,7 @@
 """What to do with a teacher, rows and a budget: a student, a method and its settings, each with its reason and what is known of it.
 
 `advise` looks at the validation and training rows (`situation`), builds and measures students that fit (`students`, `budget`), applies a
-dozen small named rules (`rules`), and, where it is asked to, searches (`search`). Nothing but a teacher without weights is trained
+handful of small named rules (`rules`), and, where it is asked to, searches (`search`). Nothing but a teacher without weights is trained
 before a search.
 """
 
@@ -139,9 +139,9 @@ def counsel(config: Config, *, chosen: bool, budget: str = "", trainings: float 
     proposals = tuple(p for rule in rules.RULES if (p := rule(seen)) is not None)
     config = dataclasses.replace(config, method=rules.method(proposals))
     cited = tuple(dict.fromkeys(name for p in proposals for name in p.methods))
-    found = None
+    found, where = None, _folder(config, [c.address for c in fit[:2]])
     if trainings:
-        found = _searched(config, place, trainings, [c.address for c in fit[:2]], bar)
+        found = _searched(config, place, trainings, where, [c.address for c in fit[:2]], bar)
         config = found.config
     job.config = config
     return Advice(
@@ -152,12 +152,14 @@ def counsel(config: Config, *, chosen: bool, budget: str = "", trainings: float 
         tuple(_proof(proofs, name) for name in cited),
         rules.doubts(seen, fit),
         config,
-        _command(job),
+        _command(job, where),
         found,
     )
 
 
-def _searched(config: Config, place: Callable[[Config], Job], trainings: float, students: list[str], bar: Bar) -> Found:
+def _searched(
+    config: Config, place: Callable[[Config], Job], trainings: float, where: Path, students: list[str], bar: Bar
+) -> Found:
     from understudy import config as configuration
     from understudy.advice.search import search
     from understudy.core.files import write_atomically
@@ -169,12 +171,12 @@ def _searched(config: Config, place: Callable[[Config], Job], trainings: float, 
 
     m = config.method
     first = [{"t": m["t"], "a": m["a"], "rate": 1.0, "beside": "none", "student": students[0]}] if m["name"] == "kd" else []
-    found = search(config, world, trainings, _folder(config), students=students, first=first, bar=bar)
-    write_atomically(_folder(config) / BEST, configuration.to_toml(found.config))
+    found = search(config, world, trainings, where, students=students, first=first, bar=bar)
+    write_atomically(where / BEST, configuration.to_toml(found.config))
     return found
 
 
-def _command(job: Job) -> str:
+def _command(job: Job, where: Path) -> str:
     """What to type, or in Python to call, to do it."""
     from understudy.publish import command
 
@@ -184,7 +186,7 @@ def _command(job: Job) -> str:
         words = [f"{k}={k}" if k in job.objects else f"{k}={v!r}" for k, v in given.items()]
         return f"understudy.distill({', '.join(words)}, method={c.method!r})"
     if c.method["name"] == "compose":
-        return shlex.join(["understudy", "distill", "--config", str(_folder(c) / BEST)])
+        return shlex.join(["understudy", "distill", "--config", str(where / BEST)])
     return command(job)
 
 
@@ -194,10 +196,9 @@ def _proof(folder: Path, name: str) -> Proof:
     return proof(folder, name)
 
 
-def _folder(config: Config) -> Path:
-    """Of a search: the same for the same teacher, rows and training."""
+def _folder(config: Config, students: list[str]) -> Path:
+    """Of a search: the same for the same teacher, rows, training and students."""
     import hashlib
 
-    training = {k: v for k, v in dataclasses.asdict(config.training).items() if k != "lr"}
-    what = json.dumps([config.teacher, dataclasses.asdict(config.data), training])
+    what = json.dumps([students, {k: v for k, v in config.to_dict().items() if k not in ("student", "method", "folder")}])
     return Path(config.folder) / "searches" / hashlib.blake2b(what.encode(), digest_size=6).hexdigest()

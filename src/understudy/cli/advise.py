@@ -136,6 +136,9 @@ def _proposals(a: Advice) -> Table:
 def _proofs(a: Advice) -> Table:
     """Each once, whichever rule leans on it."""
     table = _grid()
+    if all(proof.holds is None for proof in a.proofs):
+        table.add_row(Text("  none at hand; --proofs names the folder where they are", "dim"))
+        return table
     for proof in a.proofs:
         mark, style = {True: ("✔", "green"), False: ("✘", "yellow"), None: ("–", "dim")}[proof.holds]
         rules = ", ".join(p.rule for p in a.proposals if proof.method in p.methods)
