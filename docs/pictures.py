@@ -38,7 +38,8 @@ FLAGS = [
     "--hide-scrollbars",
 ]
 WIDTH, HEIGHT = 1180, 1080  # of the report's top part, in pixels
-SPOKEN = 3560  # height of a language model's, as far as the method
+REPORT = 3720  # height of the report's, as far as the rows where they differ
+SPOKEN = 4240  # height of a language model's, as far as the method
 LARGEST = 400_000  # bytes of a picture
 FONT = re.compile(r"@font-face \{\{.*?\}\}\s*", re.S)  # fonts would be fetched from elsewhere
 
@@ -117,10 +118,28 @@ def photograph(address: str, path: Path, width: int, height: int) -> None:
 
 
 def draw_report(job: Any) -> None:
-    path = PICTURES / "report.png"
-    photograph(job.report().resolve().as_uri(), path, WIDTH, HEIGHT)
-    if path.exists():
-        said(path)
+    """The report in two columns, as far as the rows where the two differ."""
+    if browser() is not None:
+        in_columns(job.report(), PICTURES / "report.png", REPORT)
+
+
+def in_columns(page: Path, target: Path, height: int) -> None:
+    """The first so many pixels of a page as two columns, cut between two sections."""
+    with tempfile.TemporaryDirectory() as made:
+        whole = Path(made) / "whole.png"
+        photograph(page.resolve().as_uri(), whole, WIDTH, height)
+        with Image.open(whole) as picture:
+            shown = picture.convert("RGB")
+    ground, edge = shown.getpixel((2, height - 2)), (WIDTH - 1080) // 2 + 30  # inside a card's left padding
+    between = {y for y in range(height) if shown.getpixel((edge, y)) != (255, 255, 255)}
+    gaps = [y for y in between if {y - 8, y + 8} <= between]
+    cut, end = (min(gaps, key=lambda y: abs(y - height * share)) for share in (0.55, 1))
+    both = Image.new("RGB", (2 * WIDTH, max(cut, end - cut)), ground)
+    both.paste(shown.crop((0, 0, WIDTH, cut)), (0, 0))
+    both.paste(shown.crop((0, cut, WIDTH, end)), (WIDTH, 0))
+    small = both.resize((1640, 1640 * both.height // both.width), Image.Resampling.LANCZOS)
+    small.quantize(256, dither=Image.Dither.NONE).save(target, optimize=True)
+    said(target)
 
 
 def run_spoken(folder: Path) -> Any:
@@ -170,24 +189,8 @@ def draw_spoken(page: Path | None = None) -> None:
     if browser() is None:
         return
     with tempfile.TemporaryDirectory() as made:
-        page = page or run_spoken(Path(made)).folder / "report.html"
-        whole = Path(made) / "whole.png"
-        photograph(page.resolve().as_uri(), whole, WIDTH, SPOKEN)
-        with Image.open(whole) as picture:
-            shown = picture.convert("RGB")
+        in_columns(page or run_spoken(Path(made)).folder / "report.html", PICTURES / "spoken.png", SPOKEN)
         os.chdir(PICTURES)
-    ground, edge = shown.getpixel((2, SPOKEN - 2)), (WIDTH - 1080) // 2 + 30  # inside a card's left padding
-    between = {y for y in range(SPOKEN) if shown.getpixel((edge, y)) != (255, 255, 255)}
-    gaps = [y for y in between if {y - 8, y + 8} <= between]
-    cut, end = (min(gaps, key=lambda y: abs(y - SPOKEN * share)) for share in (0.55, 1))  # between two sections
-    both = Image.new("RGB", (2 * WIDTH, max(cut, end - cut)), ground)
-    both.paste(shown.crop((0, 0, WIDTH, cut)), (0, 0))
-    both.paste(shown.crop((0, cut, WIDTH, end)), (WIDTH, 0))
-    target = PICTURES / "spoken.png"
-    both.resize((1640, 1640 * both.height // both.width), Image.Resampling.LANCZOS).quantize(256, dither=Image.Dither.NONE).save(
-        target, optimize=True
-    )
-    said(target)
 
 
 BOARD = ("kd", "tiny-cnn?width=3"), ("dkd", "tiny-cnn?width=3"), ("kd", "tiny-cnn"), ("dist", "tiny-cnn"), ("kd", "tiny-mlp"), ("pkt", "tiny-mlp")  # fmt: skip
