@@ -11,9 +11,8 @@ import time
 
 import httpx
 import numpy as np
-import onnxruntime as ort
 import uvicorn
-from serve import DTYPES, serving
+from serve import DTYPES, ort, serving
 
 
 def made_up(session: ort.InferenceSession, seed: int) -> dict[str, np.ndarray]:

@@ -1,6 +1,9 @@
 """A student behind HTTP: `python examples/serve.py student.onnx`, then POST {"x": [row, ...]} to http://127.0.0.1:8000/predict."""
 
+import os
 import sys
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime reads it when it is loaded; else it speaks to its makers
 
 import numpy as np
 import onnxruntime as ort

@@ -8,7 +8,10 @@ run.report(), run.export("student.onnx")
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime reads it when it is loaded; else it speaks to its makers
 
 if TYPE_CHECKING:
     from understudy import data, methods, models, parts, tasks, teachers, worlds

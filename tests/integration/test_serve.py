@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,3 +70,15 @@ def test_what_it_cannot_take_is_told(example: Any, student: str) -> None:
             assert said in reply.json()["detail"]
         for content in (b"[1]", b"no json", b'{"x": 3}'):
             assert client.post("/predict", content=content).status_code == 422
+
+
+def test_nobody_is_told_that_a_file_is_run() -> None:
+    """ONNX Runtime asks this variable, when it is loaded, whether it may speak to its makers."""
+    asked = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    for first in (
+        "import understudy",
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2] / 'examples')!r}); import load_test",
+    ):
+        said = subprocess.run([sys.executable, "-c", f"{first}; import os; print(os.environ['ORT_DISABLE_TELEMETRY'])"], env=asked, text=True,
+                              capture_output=True, check=True)  # fmt: skip
+        assert said.stdout == "1\n"

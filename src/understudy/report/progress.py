@@ -135,9 +135,11 @@ class _Column(ProgressColumn):
 
 class _Lines:
     def __init__(self, console: Console, clock: Clock) -> None:
-        self.console, self.clock, self.last, self.ended = console, clock, clock(), set[str]()
+        self.console, self.clock, self.ended = console, clock, set[str]()
+        self.last: float | None = None  # the first phase begins when it is first shown
 
     def show(self, meter: Meter) -> None:
+        self.last = self.clock() if self.last is None else self.last
         ends = meter.step >= meter.steps and meter.phase not in self.ended
         if ends or (self.clock() - self.last >= EVERY and meter.step < meter.steps):
             self.last = self.clock()
