@@ -139,11 +139,11 @@ def searched(args: argparse.Namespace) -> None:
     job = plan(config)
     job.teach()
     world, kept = (
-        asked_once(job, "penultimate", "stage:-1", "stages"),
+        asked_once(job, "penultimate", "stage:-1"),
         json.loads(args.out.read_text()) if args.out.exists() else {"grid": {}, "searches": {}},
     )
     points = [{"t": t, "a": a, "rate": r, "beside": b, "ratio": 0.3} for t, a, r, b in itertools.product(
-        (1.0, 2.0, 4.0, 8.0), (0.5, 0.9), (0.5, 1.0, 2.0), ("none", "rkd", "sp", "fitnet"))]  # fmt: skip
+        (1.0, 2.0, 4.0, 8.0), (0.5, 0.9), (0.5, 1.0, 2.0, 4.0), ("none", "rkd", "sp", "fitnet"))]  # fmt: skip
     for point in points:
         key = json.dumps(point)
         if key not in kept["grid"]:

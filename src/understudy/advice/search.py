@@ -96,8 +96,10 @@ def spent(study: Any) -> float:
 def companions(*worlds: World) -> tuple[str, ...]:
     """'none', and every method that can be learned from beside kd in all of these worlds: the loss of its first step is taken there."""
     found = ["none"]
-    shut = any(access(teacher) == "answers" for w in worlds if (teacher := w.teacher()) is not None)
-    for name in () if shut else COMPANIONS:
+    how = {access(teacher) for w in worlds if (teacher := w.teacher()) is not None}
+    for name in () if "answers" in how else COMPANIONS:
+        if "stored" in how and "stages" in registry.get(name)().taps().get("teacher", ()):
+            continue  # several tensors under one name, which a composition can't take from a store
         try:
             for world in worlds:
                 balance([{"name": "kd"}, {"name": name}], world, 0)
