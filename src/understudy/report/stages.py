@@ -246,7 +246,7 @@ def _said(net: nn.Module, x: Tensor) -> Any:
 def _row(wide: float, high: float) -> Figure:
     """A figure for pictures side by side, with room for a title; inches."""
     figure = Figure(figsize=(wide, high))
-    figure.subplots_adjust(left=0.005, right=0.995, bottom=0.01, top=1 - 0.2 / high, wspace=0.03)
+    figure.subplots_adjust(left=0.005, right=0.995, bottom=0.01, top=1 - 0.27 / high, wspace=0.03)
     return figure
 
 
