@@ -1,6 +1,6 @@
-"""The README's pictures, made by the software itself: a run in a terminal, its report, a list of methods, the board over some runs.
+"""The README's pictures, made by the software itself: a run in a terminal, its report, a list of methods, the board over some runs, a page of the catalogue.
 
-    python docs/pictures.py [list terminal report spoken board] [scenes | scenes/NAME ...]
+    python docs/pictures.py [list terminal report spoken board catalogue] [scenes | scenes/NAME ...]
 
 A scene is a file of `docs/scenes` whose `scene()` trains a method on its world and draws what it does.
 
@@ -142,6 +142,20 @@ def in_columns(page: Path, target: Path, height: int) -> None:
     said(target)
 
 
+def draw_catalogue(method: str = "margin-mse") -> None:
+    """A method's page of the site, built for this."""
+    if browser() is None:
+        return
+    path = PICTURES / "catalogue.png"
+    with tempfile.TemporaryDirectory() as made:
+        subprocess.run([sys.executable, str(PICTURES.parent / "build.py"), "--to", made], check=True)
+        photograph(Path(made, "site", "_generated", "methods", f"{method}.html").as_uri(), path, WIDTH, HEIGHT + 320)
+    with Image.open(path) as picture:
+        few = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
+    said(path)
+
+
 def run_spoken(folder: Path) -> Any:
     """Two small Llamas that are asked for sums: one reads answers, the other learns from it."""
     import json
@@ -280,17 +294,21 @@ def draw_scene(path: Path) -> None:
 
 
 def main(*wanted: str) -> None:
-    wanted = wanted or ("list", "terminal", "report", "spoken", "board", "scenes")
+    wanted = wanted or ("list", "terminal", "report", "spoken", "catalogue", "board", "scenes")
     scenes = {f"scenes/{p.stem}": p for p in sorted((PICTURES.parent / "scenes").glob("*.py"))}
-    unknown = set(wanted) - {"list", "terminal", "report", "spoken", "board", "scenes", *scenes}
+    unknown = set(wanted) - {"list", "terminal", "report", "spoken", "catalogue", "board", "scenes", *scenes}
     if unknown:
-        sys.exit(f"{', '.join(sorted(unknown))}: there are list, terminal, report, spoken, board, scenes and {', '.join(scenes)}")
+        sys.exit(
+            f"{', '.join(sorted(unknown))}: there are list, terminal, report, spoken, catalogue, board, scenes and {', '.join(scenes)}"
+        )
     PICTURES.mkdir(exist_ok=True)
     for name, path in scenes.items():
         if "scenes" in wanted or name in wanted:
             draw_scene(path)
     if "spoken" in wanted:
         draw_spoken()
+    if "catalogue" in wanted:
+        draw_catalogue()
     if "board" in wanted:
         draw_board()
     if "list" in wanted:
