@@ -193,10 +193,14 @@ class Scope(Run):
         names = at if hasattr(net, "read") else resolve(net, at, *x)
         if (key, k) not in self.seen or not set(names) <= self.seen[key, k][1].keys():
             wanted = tuple(dict.fromkeys((*names, *self._known(net, name, x))))
-            out, found = tap(net, wanted, *x) if wanted else (net(*x), ())
+            if hasattr(net, "read"):  # one name may stand for several stored tensors
+                out, found = net(*x), [tap(net, (n,), *x)[1] for n in wanted]
+            else:
+                out, taken = tap(net, wanted, *x) if wanted else (net(*x), ())
+                found = [(t,) for t in taken]
             self.seen[key, k] = out, dict(zip(wanted, found, strict=True)), x
         out, read, _ = self.seen[key, k]
-        return out, tuple(read[n] for n in names)
+        return out, tuple(t for n in names for t in read[n])
 
     def _known(self, net: nn.Module, name: str, x: tuple[Any, ...]) -> tuple[str, ...]:
         at = tuple(self.wanted.get(name, ()))

@@ -22,6 +22,7 @@ from understudy.core.run import Run, artefact, start
 from understudy.core.seeds import key, stream
 from understudy.core.taps import anatomy, probe, tap
 from understudy.core.world import Player, World, recast, sgd
+from understudy.teachers import Stored
 from understudy.worlds.digits import Net, Part, digits
 from understudy.worlds.rows import Rows
 
@@ -419,6 +420,17 @@ def test_terms_are_named_weighted_and_hard_is_taken_once() -> None:
         "kd.soft"
     ].item() == pytest.approx(kd["soft"].item() / 2)
     assert loss_of(methods.compose(methods.fitnet(), methods.kd()))["hard"].item() == fitnet["hard"].item()
+
+
+def test_combined_methods_read_several_stages_of_a_stored_teacher() -> None:
+    """One name, 'stages', stands for several stored tensors there."""
+    world = little()
+    stored = Stored(world.given_teacher, [world.data.train.x], ("stages",))
+    online, kept = (
+        loss_of(methods.compose(methods.kd(), methods.vid()), w) for w in (world, recast(world, given_teacher=stored))
+    )
+    assert list(online) == list(kept)
+    torch.testing.assert_close(list(kept.values()), list(online.values()))
 
 
 def test_a_method_twice_has_two_names() -> None:

@@ -15,8 +15,6 @@ from understudy.advice.situation import LADDER, Situation
 FEW = 30  # labelled rows a class, below which they are few
 LEAST = 4.0  # temperature where labels are few
 PASSES = 40  # over the rows, below which a student is still on its way
-LEAST = 4.0  # temperature where labels are few
-PASSES = 40  # over the rows, below which a student is still on its way
 HEARD = 0.8  # entropy of softened answers, over that of equal shares, at which every class is heard
 LEANING = 0.25  # the same, at which the likeliest two or three are
 CLOSE = 0.02  # a teacher's lead over chance, in shares, that isn't worth distilling

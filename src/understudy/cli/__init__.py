@@ -54,7 +54,9 @@ TRAIN, LOOK, CHECK = "Train", "Look", "Check"
 command(app, distill.distill, panel=TRAIN, examples=distill.EXAMPLES)
 command(app, resume.resume, panel=TRAIN, examples=resume.EXAMPLES)
 command(app, writing.write, panel=TRAIN, examples=writing.EXAMPLES)
-command(app, label.label, panel=TRAIN, examples=label.EXAMPLES, leave=("method", "epochs", "lr", "alone", "signal", "folder", "track"))
+command(
+    app, label.label, panel=TRAIN, examples=label.EXAMPLES, leave=("method", "epochs", "lr", "alone", "signal", "folder", "track")
+)
 command(app, eval.evaluate, "eval", panel=TRAIN, examples=eval.EXAMPLES)
 command(app, export.export, panel=TRAIN, examples=export.EXAMPLES)
 command(app, rehearse.rehearse, panel=TRAIN, examples=rehearse.EXAMPLES)

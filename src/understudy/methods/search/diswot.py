@@ -20,7 +20,7 @@ class DisWOT(Method):
         M_s(A) = [G G^T], G_c = sum_f w_fc A_f, w_fc = mean over places of dY_c / dA_f     (semantics of classes)
         M_r(A) = [A A^T]                                                                   (relations of rows)
         DisWOT = -||M_s(A_T) - M_s(A_S)||_2 - ||M_r(A_T) - M_r(A_S)||_2
-        student = arg max of DisWOT over sizes of at most limit x the given student's parameters
+        student = arg max of DisWOT over sizes of at most limit times the given student's parameters
         L = (1 - a) CE(y, s) + a t^2 KL(softmax(u/t) || softmax(s/t))
 
     Shapes: A [N, F, H, W] features of the last stage, both networks at random weights; Y [N, C] logits; G [C, N H W]; [.] rows at
