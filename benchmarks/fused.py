@@ -72,12 +72,12 @@ def compiled() -> Loss:
     from understudy.parts import strokes_compiled, sweep
 
     def loss(*given: Any, **settings: Any) -> Tensor:
-        before = sweep.strokes_for, sweep.BLOCK["cpu"]
-        sweep.strokes_for, sweep.BLOCK["cpu"] = lambda *_: strokes_compiled, 4096  # type: ignore[assignment]
+        before = sweep.strokes_for, sweep.BLOCK["cpu"], sweep.BUDGET["cpu"]
+        sweep.strokes_for, sweep.BLOCK["cpu"], sweep.BUDGET["cpu"] = lambda *_: strokes_compiled, 4096, 10 * 2**24  # type: ignore[assignment]
         try:
             return ours(*given, **settings)
         finally:
-            sweep.strokes_for, sweep.BLOCK["cpu"] = before  # type: ignore[assignment]
+            sweep.strokes_for, sweep.BLOCK["cpu"], sweep.BUDGET["cpu"] = before  # type: ignore[assignment]
 
     return loss
 

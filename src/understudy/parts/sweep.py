@@ -26,9 +26,9 @@ from understudy.parts.kinds import Kind
 from understudy.parts.lazy import Answer, Lazy, Samples, TopK, add_product, pieces, wide
 from understudy.parts.strokes import exp_, fine
 
-BUDGET = {"cpu": 5 * 2**24}  # bytes of both buffers
-ELSEWHERE = 2**29
 COMPILED = os.environ.get("UNDERSTUDY_COMPILE") == "1"
+BUDGET = {"cpu": (2 if COMPILED else 1) * 5 * 2**24}  # bytes of both buffers
+ELSEWHERE = 2**29
 BLOCK = {"cpu": 4096 if COMPILED else 1024}  # words worked on at a time; elsewhere all of a chunk's
 
 Grads = list[Tensor | None]

@@ -62,5 +62,6 @@ def _norm(term: Tensor, moved: list[nn.Parameter]) -> float:
 
 
 def _buffers(nets: nn.Module) -> list[tuple[nn.Module, str, Tensor, Tensor]]:
-    """Every buffer: where it hangs, itself, and a copy of what it holds."""
-    return [(m, name, b, b.detach().clone()) for m in nets.modules() for name, b in m._buffers.items() if b is not None]
+    """Every buffer that a loss may write into: where it hangs, itself, and a copy of what it holds. Stored answers may be many, and stay."""
+    there = ((m, name, b) for m in nets.modules() if not hasattr(m, "read") for name, b in m._buffers.items() if b is not None)
+    return [(m, name, b, b.detach().clone()) for m, name, b in there]
