@@ -23,7 +23,7 @@ for library in ("fastapi", "uvicorn", "httpx"):
 
 @pytest.fixture
 def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "examples")
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "examples" / "serving")
     yield importlib.import_module("load_test")
     for name in ("serve", "load_test"):
         sys.modules.pop(name, None)
@@ -77,7 +77,7 @@ def test_nobody_is_told_that_a_file_is_run() -> None:
     asked = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
     for first in (
         "import understudy",
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2] / 'examples')!r}); import load_test",
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2] / 'examples' / 'serving')!r}); import load_test",
     ):
         said = subprocess.run([sys.executable, "-c", f"{first}; import os; print(os.environ['ORT_DISABLE_TELEMETRY'])"], env=asked, text=True,
                               capture_output=True, check=True)  # fmt: skip

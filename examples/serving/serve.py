@@ -1,4 +1,4 @@
-"""A student behind HTTP: `python examples/serve.py student.onnx`, then POST {"x": [row, ...]} to http://127.0.0.1:8000/predict."""
+"""A student behind HTTP: `python examples/serving/serve.py student.onnx`, then POST {"x": [row, ...]} to http://127.0.0.1:8000/predict."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""How much `examples/serve.py` bears: `python examples/load_test.py student.onnx [requests] [at once]`, on this machine alone.
+"""How much `examples/serving/serve.py` bears: `python examples/serving/load_test.py student.onnx [requests] [at once]`, on this machine alone.
 
 Every answer is compared with ONNX Runtime's own; rate and latencies are printed."""
 
