@@ -39,7 +39,7 @@ def blank(folder: Path, width: int, layers: int, heads: int) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("runs/lm-demo"))
-    parser.add_argument("--bytes", type=int, default=2_000_000, help="of the library that is learned from")
+    parser.add_argument("--bytes", type=int, default=3_200_000, help="of the library that is learned from")
     parser.add_argument("--width", type=int, default=192)
     how = parser.parse_args()
     screen, begun, data = Console(), time.perf_counter(), f"library?most={how.bytes}"
