@@ -5,6 +5,7 @@ accelerate launch --use_fsdp --fsdp_version 2 ... sharded.py FOLDER METHOD
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def main(folder: Path, name: str) -> None:
     assert all(torch.equal(v, straight[k]) for k, v in artefact(again).state_dict().items())
     save_file({k: v.contiguous() for k, v in straight.items()}, folder / f"{name}.{rank}.safetensors")
     torch.distributed.destroy_process_group()
+    os._exit(0)  # gloo's threads may outlive what they stand on, and abort a process that is done
 
 
 if __name__ == "__main__":

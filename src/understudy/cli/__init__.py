@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -72,4 +75,20 @@ command(app, study.study, panel=CHECK, examples=study.EXAMPLES)
 
 def main() -> None:
     """The entry point."""
-    app(prog_name="understudy")
+    ended: list[int] = []
+    atexit.register(_leave, ended)  # before what the run registers, so after it
+    try:
+        app(prog_name="understudy")
+    except SystemExit as end:
+        ended.append(end.code if isinstance(end.code, int) else int(end.code is not None))
+        raise
+
+
+def _leave(ended: list[int]) -> None:
+    """One of several processes goes at once: gloo's threads may outlive what they stand on, and abort a process that is done."""
+    if ended and int(os.environ.get("WORLD_SIZE", "1")) > 1 and (torch := sys.modules.get("torch")) is not None:
+        if ended == [0] and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(ended[0])
