@@ -161,4 +161,5 @@ def session_of(graph: bytes | str) -> Any:
     options = ort.SessionOptions()
     options.log_severity_level = 3  # errors only
     options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # its threads aren't to steal the next one's time
     return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from understudy.core.batch import each, rows_in
+from understudy.core.batch import each
+from understudy.export.onnx import session_of, some
 from understudy.report.findings import Timing
 
 BATCHES = (1, 64)
@@ -39,9 +40,9 @@ def timings(
         for batch in BATCHES:
             calls: dict[tuple[str, str], Call] = {}
             for name, net in nets.items():
-                runtimes = {"PyTorch": _torch(net, _some(rows[name], batch))}
+                runtimes = {"PyTorch": _torch(net, some(rows[name], batch))}
                 if files and name in files:
-                    runtimes["ONNX Runtime"] = _onnx(files[name], _some(rows[name], batch))
+                    runtimes["ONNX Runtime"] = _onnx(files[name], some(rows[name], batch))
                 for runtime, call in runtimes.items():
                     one = next((t.median for t in made[name] if t.runtime == runtime), 0.0)
                     if one * batch <= LONGEST:
@@ -84,12 +85,6 @@ def flops(call: Call) -> int | None:
     return counter.get_total_flops() or None
 
 
-def _some(rows: Any, n: int) -> Any:
-    """n rows, from the start again where there are fewer."""
-    some = torch.arange(n) % rows_in(rows)
-    return each(rows, lambda t: t[some])
-
-
 def _torch(net: nn.Module, x: Any) -> Call:
     device = next((t.device for t in [*net.parameters(), *net.buffers()]), torch.device("cpu"))
     x = each(x, lambda t: t.to(device))
@@ -103,11 +98,6 @@ def _torch(net: nn.Module, x: Any) -> Call:
 
 
 def _onnx(path: Path, x: Tensor | dict[str, Tensor]) -> Call:
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = torch.get_num_threads(), 1, 3
-    options.add_session_config_entry("session.force_spinning_stop", "1")  # its threads aren't to steal the next one's time
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = session_of(str(path))
     given = {k: v.numpy() for k, v in ({"x": x} if isinstance(x, Tensor) else x).items()}
     return lambda: session.run(None, given)
