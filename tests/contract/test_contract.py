@@ -43,7 +43,7 @@ from understudy.core.world import World, recast
 from understudy.methods import compose
 from understudy.prove import Placebo
 from understudy.tasks import TASKS, task
-from understudy.teachers import Stored
+from understudy.teachers import Encoding, Recorded, label
 from understudy.worlds import WORLDS
 from understudy.worlds.digits import Net, Part
 from understudy.worlds.rows import Rows
@@ -696,8 +696,9 @@ def nets_of(run: Run, name: str) -> dict[str, Tensor]:
 
 
 @tagged("teacher", "rows")
-def test_a_stored_teacher_gives_the_same_bits(name: str) -> None:
-    """Asked once about every row, in the batches of the first epoch; then never again, and a row it never saw is refused."""
+def test_a_stored_teacher_gives_the_same_bits(name: str, tmp_path: Path) -> None:
+    """Asked once about every row, in the batches of the first epoch, what it said being kept in a folder; then never again, and a row it never saw is
+    refused."""
     world, method, asked = place(name), made(name), []
     epoch = [world.rows(step) for step in range(4 if not isinstance(world, Rows) else ROWS // BATCH)]
     world = recast(
@@ -705,11 +706,17 @@ def test_a_stored_teacher_gives_the_same_bits(name: str) -> None:
     )  # the same batches: a row's answer moves in the last bit with the rows beside it
     teacher = copy.deepcopy(world.teacher()).eval()
     teacher.register_forward_hook(lambda *_: asked.append(1))
-    stored = Stored(
+    rows = [b.x.of("teacher") if isinstance(b.x, Views) else b.x for b in epoch]
+    label(
         teacher,
-        [b.x.of("teacher") if isinstance(b.x, Views) else b.x for b in epoch],
+        rows,
+        tmp_path / "store",
+        Encoding("float32"),
         taps=tuple(method.taps().get("teacher", ())),
+        batch=BATCH,
+        shard=BATCH,
     )
+    stored = Recorded(tmp_path / "store", teacher)
     asked.clear()
     live, memory = (start(method, w, 1, device="cpu") for w in (world, recast(world, teacher=lambda: stored)))
     for run in (live, memory):

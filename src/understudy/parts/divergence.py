@@ -16,7 +16,7 @@ from torch import Tensor
 from understudy.core.errors import refuse
 from understudy.parts import fused
 from understudy.parts.fused import Kind
-from understudy.parts.lazy import Answer, Lazy
+from understudy.parts.lazy import Answer, Head, Lazy, Samples, TopK
 from understudy.parts.lazy import wide as wide  # noqa: PLC0414 (handed on: most of its users are here)
 
 
@@ -42,6 +42,8 @@ def between(kind: Kind, p: Answer, q: Answer, t: float = 1.0, *, each: bool = Fa
 
     q is the student's, a tensor or lazy; p the teacher's, in whatever form. Raises `Refused` where the two don't fit together.
     """
+    if isinstance(q, Tensor) and isinstance(p, (TopK, Samples)) and q.dim() == 2:  # of classes, of which there are few
+        q = Lazy((Head(wide(q), torch.eye(q.shape[1], device=q.device)),), q.shape[1])
     if isinstance(q, Lazy):
         return t * t * fused.divergence(kind, p, q, t, each=each)
     if isinstance(p, Lazy) and isinstance(q, Tensor):

@@ -39,14 +39,14 @@ class Words:
     values: Tensor
     entropy: Tensor | None = None
 
-    def samples(self, t: float = 1.0) -> Samples:
-        """Of units."""
+    def samples(self, t: float = 1.0, size: int = 0) -> Samples:
+        """Of units; size: of the vocabulary."""
         units = self._padded(self.values.to(torch.float32), 0.0)
-        return Samples(self._padded(self.ids.long(), -1), units / units.sum(1, keepdim=True).clamp(min=1), self.entropy, t)
+        return Samples(self._padded(self.ids.long(), -1), units / units.sum(1, keepdim=True).clamp(min=1), self.entropy, t, size)
 
-    def topk(self, t: float = 1.0) -> TopK:
-        """Of log-probabilities."""
-        return TopK(self._padded(self.ids.long(), -1), self._padded(self.values.to(torch.float32), -torch.inf), t)
+    def topk(self, t: float = 1.0, size: int = 0) -> TopK:
+        """Of log-probabilities; size: of the vocabulary."""
+        return TopK(self._padded(self.ids.long(), -1), self._padded(self.values.to(torch.float32), -torch.inf), t, size)
 
     def _padded(self, flat: Tensor, empty: float) -> Tensor:
         most = int(self.counts.max()) if len(self.counts) else 0

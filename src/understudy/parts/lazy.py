@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from understudy.core.errors import refuse
+from understudy.core.errors import Refused, refuse
 
 
 @dataclass(frozen=True)
@@ -147,23 +147,56 @@ class Lazy:
 @dataclass(frozen=True)
 class TopK:
     """A teacher's likeliest words at each of T places: ids [T, k] (-1 = fewer than k), their log-probabilities under the whole
-    vocabulary logp [T, k]; the rest of the mass is the tail's. t: the temperature it was asked at."""
+    vocabulary logp [T, k]; the rest of the mass is the tail's. t: the temperature it was asked at. size: of the vocabulary, where known."""
 
     ids: Tensor
     logp: Tensor
     t: float = 1.0
+    size: int = 0
+
+    def dense(self) -> Tensor:
+        """Logits, t log p, with the tail's mass shared out evenly; -> [T, V]"""
+        there = self.ids >= 0
+        p = self.logp.exp().masked_fill(~there, 0)
+        others = (self.size - there.sum(1)).clamp(min=1)
+        rest = (1 - p.sum(1)).clamp(min=torch.finfo(p.dtype).tiny) / others
+        whole = rest[:, None].expand(-1, self.size + 1).scatter(1, self.ids.masked_fill(~there, self.size), p)
+        return self.t * whole[:, : self.size].log()
+
+    def __getattr__(self, name: str) -> Any:
+        raise _not_logits(self, name)
 
 
 @dataclass(frozen=True)
 class Samples:
     """Words drawn from what a teacher said at each of T places: ids [T, n] (-1 = fewer than n, a word may come twice) and weights
     [T, n] whose sum over a word is, on average, its probability. entropy [T] of what was said, in nats, makes a cross-entropy a
-    divergence; t: the temperature it was asked at."""
+    divergence; t: the temperature it was asked at; size: of the vocabulary, where known."""
 
     ids: Tensor
     weights: Tensor
     entropy: Tensor | None = None
     t: float = 1.0
+    size: int = 0
+
+    def dense(self) -> Tensor:
+        """Logits, t log of the words' shares, -inf for words that weren't drawn; -> [T, V]"""
+        shares = self.weights.new_zeros(len(self.ids), self.size + 1)
+        shares.scatter_add_(1, self.ids.masked_fill(self.ids < 0, self.size), self.weights)
+        return self.t * shares[:, : self.size].log()
+
+    def __getattr__(self, name: str) -> Any:
+        raise _not_logits(self, name)
+
+
+class NotLogits(Refused, AttributeError):
+    """A method asked a stored answer for what only logits have."""
+
+
+def _not_logits(said: TopK | Samples, name: str) -> NotLogits:
+    kept = {TopK: "a teacher's likeliest words", Samples: "words drawn from a teacher"}[type(said)]
+    return NotLogits(f"signal={kept!r} is not allowed: logits, since the loss asks for '{name}'; label with --dense float32, or use a method whose loss is a "
+                     "divergence of whole distributions, such as kd")  # fmt: skip
 
 
 Answer = Tensor | Lazy | TopK | Samples

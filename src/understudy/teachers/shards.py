@@ -1,21 +1,22 @@
-"""What a language model said about many rows, as files in a folder.
+"""What a teacher said about many rows, as files in a folder.
 
-    manifest.json                whose words, about what kind of rows, how they are kept; at the end, of every shard what it must be
-    shard-000000.safetensors     so many rows: their keys, places, ends and checksums, and the bytes of all of them
-    book.safetensors             which words are said how often, so that frequent ones take fewer bits (`parts.pack`)
-    head.safetensors             of hidden states: the teacher's output layer
+    manifest.json                whose words, about what kind of rows, seen how, kept how; at the end, of every shard what it must be
+    shard-000000.safetensors     so many rows: their keys and checksums, and the bytes of all of them
+    book.safetensors             of words: which are said how often, so that frequent ones take fewer bits (`parts.pack`)
+    head.safetensors             of a language model's hidden states: its output layer
 
-A file is there whole or not at all, is mapped into memory and read where it lies, row by row, and each row has its own checksum.
+A row is its columns one behind the other (`teachers.columns`). Where all rows have as many bytes they lie like a matrix; else a shard also tells
+where each begins. A file is there whole or not at all, is mapped into memory and read where it lies, row by row, and each row has its own checksum.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import zlib
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,32 +25,34 @@ from torch import Tensor
 
 from understudy.core.errors import Refused, refuse
 from understudy.core.fields import check, choice, span
-from understudy.core.files import in_order, write_atomically
+from understudy.core.files import in_order
 from understudy.parts import encode, pack
 from understudy.parts.encode import Words
+from understudy.teachers.columns import DENSE, Column, Shape, Value
+from understudy.teachers.places import Place
 from understudy.teachers.stored import digest
 
-FORMAT = "understudy.recorded/1"
-INDEX = ("keys", "places", "ends", "sums")
-Hidden = tuple[Tensor, Tensor]  # of one row: states [T, H] in 8 bits, and what to multiply each by, [T]
-Said = Words | Hidden
+FORMAT = "understudy.store/2"
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How what was said is kept: `samples`, so many draws a place; a `hybrid` of at most so many words; the `top-k` words; `hidden` states."""
+    """How what was said is kept. Of words: `samples`, so many draws a place; a `hybrid` of at most so many words; the `top-k` words. Of a language
+    model: `hidden` states in 8 bits, at the places that are asked for. Of anything: `float32`, `float16` or `int8`, one scale for the last side."""
 
-    kind: str = choice("samples", "hybrid", "top-k", "hidden")
-    size: int = span(50, 0, 2**16)  # draws, or words; nothing to hidden states
-    t: float = span(1.0, 1e-2, 100)  # temperature of what is kept; nothing to hidden states, which are good for any
+    kind: str = choice("samples", "hybrid", "top-k", "hidden", *DENSE)
+    size: int = span(50, 0, 2**16)  # draws, or words; nothing to other kinds
+    t: float = span(1.0, 1e-2, 100)  # temperature of what is kept; nothing to the other kinds, which are good for any
     seed: int = span(0, 0, 2**31)  # of the draws
 
     def __post_init__(self) -> None:
+        if self.kind in ("hidden", *DENSE) and self.size == Encoding.size:
+            object.__setattr__(self, "size", 0)
         check(self, "encoding")
         object.__setattr__(self, "t", float(self.t))
-        if self.kind == "hidden" and (self.size, self.t) != (0, 1.0):
-            raise refuse("encoding", (self.size, self.t), "no size and no temperature with hidden states", "size=0, t=1")
-        if self.kind != "hidden" and not self.size:
+        if self.kind in ("hidden", *DENSE) and (self.size, self.t) != (0, 1.0):
+            raise refuse("encoding", (self.size, self.t), f"no size and no temperature with {self.kind}", "size=0, t=1")
+        if self.kind not in ("hidden", *DENSE) and not self.size:
             raise refuse("encoding.size", 0, f"1 or more for {self.kind}")
 
     @property
@@ -57,78 +60,114 @@ class Encoding:
         """The units that most kept words have; None where none are counted."""
         return {"samples": 1, "hybrid": encode.LOT}.get(self.kind)
 
+    @property
+    def aside(self) -> str:
+        """How what stands beside the answer is kept: features, parameters."""
+        return self.kind if self.kind in DENSE else "float32"
+
 
 @dataclass(frozen=True)
 class Plan:
-    """What all shards of a folder have in common. teacher: `fingerprint` of its weights, or a name; size: of its vocabulary; row: kind
-    and shape of one; shard: rows in a file."""
+    """What all shards of a folder have in common, and so what a store is refused by where it doesn't fit.
+
+    teacher: `fingerprint` of its weights, or a name. size: of its vocabulary, or classes; 0 where nothing is a word. row: kind and shape of one.
+    encoding, columns, answer: how what is kept of a row, in what shape it was said. taps: which features are kept, by the names they were asked by.
+    code: of what the teacher's input goes through first. precision: it was computed in. views: how rows were changed before it saw them.
+    heads: of hidden states, how many layers give the logits, and scale, cap and factor of each. shard: rows in a file.
+    """
 
     teacher: str
     size: int
     row: Any
     encoding: Encoding
     shard: int
+    columns: dict[str, Column] = field(default_factory=dict)
+    answer: Shape = "out"
+    taps: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    code: str = ""
+    precision: str = "no"
+    views: dict[str, Any] | None = None
+    heads: tuple[tuple[Any, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.columns:
+            object.__setattr__(self, "columns", {"out": Column(self.encoding.kind, "float32", ())})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain enough for JSON."""
-        return {"format": FORMAT} | asdict(self)
+        return {"format": FORMAT} | asdict(self) | {"columns": {k: c.to_dict() for k, c in self.columns.items()}}
 
     @classmethod
     def of(cls, told: dict[str, Any]) -> Plan:
         """Of what a manifest says."""
-        return cls(told["teacher"], told["size"], told["row"], Encoding(**told["encoding"]), told["shard"])
+        given = {k: told[k] for k in ("teacher", "size", "row", "shard", "answer", "code", "precision", "views")}
+        return cls(**given, encoding=Encoding(**told["encoding"]), columns={k: Column.of(c) for k, c in told["columns"].items()},
+                   taps={k: tuple(v) for k, v in told["taps"].items()}, heads=tuple(map(tuple, told["heads"])))  # fmt: skip
 
     @property
     def digest(self) -> str:
         """The same for the same plan, on every machine."""
         return hashlib.blake2b(json.dumps(self.to_dict(), sort_keys=True).encode(), digest_size=16).hexdigest()
 
+    @property
+    def fixed(self) -> int | None:
+        """Bytes of a row where all have as many, else None."""
+        columns = self.columns.values()
+        return None if any(c.words or c.ragged for c in columns) else sum(c.size() for c in columns)
 
-def manifest(folder: Path) -> dict[str, Any]:
+
+def manifest(place: Place) -> dict[str, Any]:
     """What a folder says of itself. Raises `Refused` where it isn't one of ours."""
     try:
-        told = json.loads((folder / "manifest.json").read_text("utf-8"))
-        Plan.of(told)
+        told = json.loads(place.read("manifest.json").decode("utf-8"))
         given = told["format"], told["shards"]
+        if given[0] == FORMAT:
+            Plan.of(told)
     except OSError:
-        raise refuse("store", str(folder), "a folder with a manifest.json", "`understudy label` writes one") from None
-    except (ValueError, LookupError, TypeError):
+        raise refuse("store", str(place), "a folder with a manifest.json", "`understudy label` writes one") from None
+    except (ValueError, LookupError, TypeError, AttributeError):
         given = ("something else", None)
     if given[0] != FORMAT:
-        raise refuse("store", str(folder), f"a folder of {FORMAT}; it is {given[0]}", "label again")
+        raise refuse("store", str(place), f"a folder of {FORMAT}; it is {given[0]}", "label again")
     found: dict[str, Any] = told
     return found
 
 
-def path(folder: Path, i: int) -> Path:
+def name(i: int) -> str:
     """Of the i-th shard."""
-    return folder / f"shard-{i:06d}.safetensors"
+    return f"shard-{i:06d}.safetensors"
 
 
-# ------------------------------------------------------------------------------------------------------------------- a row as bytes
+# ------------------------------------------------------------------------------------------------------------------- a value as bytes
 
 
-def row_bytes(said: Said, plan: Plan, book: pack.Book | None) -> bytes:
-    """What was said at the places of one row."""
+def value_bytes(said: Value, column: Column, plan: Plan, book: pack.Book | None) -> tuple[int, bytes]:
+    """How many places a value has, and its bytes."""
+    if isinstance(said, tuple):
+        return len(said[1]), said[1].float().numpy().tobytes() + said[0].numpy().tobytes()
     if not isinstance(said, Words):
-        return said[1].float().numpy().tobytes() + said[0].numpy().tobytes()
+        return (len(said) if column.ragged else 1), column.pack(said)
     assert book is not None
     counts, ids, values = (t.numpy() for t in (said.counts.long(), said.ids.long(), said.values))
     if len(ids) and not 0 <= ids.min() <= ids.max() < plan.size:
         raise refuse("label.words", int(ids.max()), f"a word of the vocabulary of {plan.size}", "is it another tokenizer's?")
     if plan.encoding.lot is None:
         data, order = pack.pack(counts, ids, None, book)
-        return data + values[order].astype(np.float16).tobytes()
+        return len(counts), data + values[order].astype(np.float16).tobytes()
     assert said.entropy is not None
     steps = (said.entropy.double() * (_ENTROPY / _most(plan.size))).round().clamp(0, _ENTROPY)
-    return steps.numpy().astype(np.uint16).tobytes() + pack.pack(counts, ids, values.astype(np.int64), book, plan.encoding.lot)[0]
+    packed = pack.pack(counts, ids, values.astype(np.int64), book, plan.encoding.lot)[0]
+    return len(counts), steps.numpy().astype(np.uint16).tobytes() + packed
 
 
-def row_said(data: bytes, places: int, plan: Plan, book: pack.Book | None, width: int = 0) -> Said:
-    """The way back; width of hidden states."""
-    if book is None:
-        whole = np.frombuffer(data, dtype=np.int8, offset=4 * places).reshape(places, width)
+def value_said(data: bytes, places: int, column: Column, plan: Plan, book: pack.Book | None) -> Value:
+    """The way back."""
+    if column.kind == "hidden":
+        whole = np.frombuffer(data, dtype=np.int8, offset=4 * places).reshape(places, *column.shape)
         return torch.from_numpy(whole.copy()), torch.from_numpy(np.frombuffer(data, dtype=np.float32, count=places).copy())
+    if not column.words:
+        return column.unpack(np.frombuffer(data, dtype=np.uint8)[None], 1, places)[0]
+    assert book is not None
     if plan.encoding.lot is None:
         counts, ids, _ = pack.unpack(data, places, book, None)
         logp = np.frombuffer(data[len(data) - 2 * len(ids) :], dtype=np.float16)
@@ -152,91 +191,116 @@ def _most(size: int) -> float:
 class Shard:
     """A file of rows, mapped into memory. must: what the manifest says of it. Raises `Refused` where it isn't what was written."""
 
-    def __init__(self, path: Path, plan: Plan, must: dict[str, Any] | None = None) -> None:
-        arrays, about = mapped(path, plan)
-        self.path, self.data = path, arrays.get("data", np.zeros(0, np.uint8))
-        index = {k: torch.from_numpy(arrays[k].copy()) for k in INDEX if k in arrays}
+    def __init__(self, place: Place, file: str, plan: Plan, must: dict[str, Any] | None = None) -> None:
+        arrays, about, size = mapped(place, file, plan)
+        self.plan, self.where, self.data = plan, place / file, arrays.pop("data", np.zeros(0, np.uint8))
+        index = {k: torch.from_numpy(v.copy()) for k, v in arrays.items()}
+        needed = ("keys", "sums") if plan.fixed is not None else ("keys", "sums", "places", "ends")
         sealed = digest(index)
-        if len(index) < len(INDEX) or sealed != about.get("index"):
-            raise damaged(path)
-        self.keys, self.places, self.ends, self.sums = (index[k].numpy() for k in INDEX)
-        self.told: dict[str, Any] = {
-            "rows": len(self.keys),
-            "places": int(self.places.sum()),
-            "bytes": path.stat().st_size,
-            "index": sealed,
-        }
-        if must not in (None, self.told) or self.ends[-1] > len(self.data):
-            raise damaged(path)
+        if set(index) != set(needed) or sealed != about.get("index"):
+            raise damaged(self.where)
+        self.keys, self.sums = index["keys"].numpy(), index["sums"].numpy().view(np.uint32)
+        rows, columns = len(self.keys), len(plan.columns)
+        if plan.fixed is None:
+            self.places, self.ends = index["places"].numpy(), index["ends"].numpy()
+            whole, places = int(self.ends[-1]), int(self.places[:, 0].sum())
+        else:
+            whole, places = rows * plan.fixed, rows
+        self.told: dict[str, Any] = {"file": file, "rows": rows, "places": places, "bytes": size, "index": sealed}
+        if must not in (None, self.told) or whole != len(self.data):
+            raise damaged(self.where)
+        self._ends = self.ends[columns::columns] if plan.fixed is None else np.arange(1, rows + 1) * plan.fixed
+        self._sound = np.zeros(rows, dtype=bool)
 
-    def read(self, row: int) -> bytes:
-        """The bytes of a row."""
-        data: bytes = self.data[self.ends[row] : self.ends[row + 1]].tobytes()
-        if zlib.crc32(data) != self.sums[row]:
-            raise damaged(self.path)
-        return data
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def block(self, rows: Any) -> Any:
+        """Bytes of rows of one size, uint8 [n, bytes]."""
+        self._check(rows)
+        return self.data.reshape(len(self), self.plan.fixed)[rows]
+
+    def row(self, row: int) -> list[tuple[int, bytes]]:
+        """Places and bytes of each column of a row."""
+        self._check(np.array([row]))
+        n = len(self.plan.columns)
+        cuts = self.ends[row * n : row * n + n + 1]
+        return [(int(p), self.data[a:b].tobytes()) for p, (a, b) in zip(self.places[row], itertools.pairwise(cuts), strict=True)]
+
+    def _check(self, rows: Any) -> None:
+        """Each row once, when it is first read."""
+        for row in rows[~self._sound[rows]]:
+            begin = int(self._ends[row - 1]) if row else 0
+            if zlib.crc32(self.data[begin : int(self._ends[row])]) != self.sums[row]:
+                raise damaged(self.where)
+            self._sound[row] = True
 
 
-def write_shard(path: Path, plan: Plan, keys: Tensor, places: list[int], data: list[bytes]) -> None:
-    """Rows into a file, whole or not at all."""
-    ends = np.cumsum([0, *map(len, data)])
-    index = {"keys": keys, "places": torch.tensor(places, dtype=torch.int32), "ends": torch.from_numpy(ends),
-             "sums": torch.tensor([zlib.crc32(d) for d in data], dtype=torch.int64)}  # fmt: skip
-    whole = torch.frombuffer(bytearray(b"".join(data)), dtype=torch.uint8) if ends[-1] else torch.zeros(0, dtype=torch.uint8)
-    write_tensors(path, plan, index | {"data": whole}, {"index": digest(index)})
+def write_shard(place: Place, file: str, plan: Plan, keys: Tensor, said: list[list[tuple[int, bytes]]]) -> None:
+    """Rows, each as the places and bytes of its columns, into a file, whole or not at all."""
+    data = [b"".join(part for _, part in row) for row in said]
+    sums = np.array([zlib.crc32(d) for d in data], dtype=np.uint32).view(np.int32)
+    index = {"keys": keys.cpu(), "sums": torch.from_numpy(sums)}
+    if plan.fixed is None:
+        index["places"] = torch.tensor([[places for places, _ in row] for row in said], dtype=torch.int32)
+        index["ends"] = torch.from_numpy(np.cumsum([0, *(len(part) for row in said for _, part in row)]))
+    joined = b"".join(data)
+    whole = torch.frombuffer(bytearray(joined), dtype=torch.uint8) if joined else torch.zeros(0, dtype=torch.uint8)
+    place.write(file, tensor_bytes(plan, index | {"data": whole}, {"index": digest(index)}))
 
 
-def write_tensors(path: Path, plan: Plan, tensors: dict[str, Tensor], about: dict[str, str]) -> Path:
+def tensor_bytes(plan: Plan, tensors: dict[str, Tensor], about: dict[str, str]) -> bytes:
     """A safetensors file of a plan."""
     from safetensors.torch import save
 
-    return write_atomically(path, in_order(save(tensors, {"format": FORMAT, "plan": plan.digest} | about)))
+    return in_order(save(tensors, {"format": FORMAT, "plan": plan.digest} | about))
 
 
-def tensors_in(path: Path, plan: Plan) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """What `write_tensors` wrote, in memory, with the digest that it was given."""
-    from safetensors.torch import load_file
+def tensors_in(place: Place, file: str, plan: Plan) -> dict[str, Tensor]:
+    """What was written with a digest, in memory."""
+    from safetensors.torch import load
 
-    _, about = mapped(path, plan)
-    tensors = load_file(path)
+    _, about, _ = mapped(place, file, plan)
+    tensors = load(place.read(file))
     if digest(tensors) != about.get("digest"):
-        raise damaged(path)
-    return tensors, about
+        raise damaged(place / file)
+    return tensors
 
 
-def mapped(path: Path, plan: Plan) -> tuple[dict[str, Any], dict[str, str]]:
-    """The arrays of a safetensors file where they lie, but for kinds that numpy hasn't; and what it says of itself."""
+def mapped(place: Place, file: str, plan: Plan) -> tuple[dict[str, Any], dict[str, str], int]:
+    """The arrays of a safetensors file where they lie, but for kinds that numpy hasn't; what it says of itself; its size in bytes."""
     kinds = {"U8": np.uint8, "I8": np.int8, "I32": np.int32, "I64": np.int64, "F32": np.float32}
+    where = place / file
     try:
-        raw = np.memmap(path, dtype=np.uint8, mode="r")
+        raw = place.bytes(file)
         begin = 8 + int.from_bytes(raw[:8].tobytes(), "little")
         header = json.loads(raw[8:begin].tobytes())
         about = header.pop("__metadata__")
-        arrays = {}
-        for name, t in header.items():
+        if not isinstance(about, dict):
+            raise damaged(where)
+        arrays, until = {}, begin
+        for key, t in header.items():
             a, b = (begin + x for x in t["data_offsets"])
-            if b > len(raw):
-                raise damaged(path)
+            if not begin <= a <= b <= len(raw):
+                raise damaged(where)
+            until = max(until, b)
             if t["dtype"] in kinds:
-                arrays[name] = raw[a:b].view(kinds[t["dtype"]]).reshape(t["shape"])
+                arrays[key] = raw[a:b].view(kinds[t["dtype"]]).reshape(t["shape"])
+        if until != len(raw):
+            raise damaged(where)
     except FileNotFoundError:
-        raise refuse(
-            "store", str(path), "a file that exists", "it was deleted: delete the folder's manifest and label again"
-        ) from None
-    except (ValueError, LookupError, TypeError, OverflowError) as e:
-        raise e if isinstance(e, Refused) else damaged(path) from None
+        raise refuse("store", where, "a file that exists", "it was deleted: run the same `understudy label` again") from None
+    except (ValueError, LookupError, TypeError, OverflowError, AttributeError, RecursionError) as e:
+        raise e if isinstance(e, Refused) else damaged(where) from None
     if about.get("plan") != plan.digest:
         raise refuse(
-            "store", str(path), "a file of this folder's plan; it is of another teacher, vocabulary or encoding", "label again"
+            "store", where, "a file of this folder's plan; it is of another teacher, vocabulary or encoding", "label again"
         )
-    return arrays, about
+    return arrays, about, len(raw)
 
 
-def damaged(path: Path) -> Refused:
+def damaged(where: str) -> Refused:
     """As an exception to be raised."""
     return refuse(
-        "store",
-        str(path),
-        "the bytes that were written",
-        "it is damaged: delete this file and run the same `understudy label` again",
+        "store", where, "the bytes that were written", "it is damaged: delete this file and run the same `understudy label` again"
     )
