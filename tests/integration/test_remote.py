@@ -175,7 +175,7 @@ def test_a_failure_that_may_pass_is_asked_again_and_one_that_stays_is_refused(fa
         assert c.write(HELLO).text == "five" and len(point.asked) == 4, "a third failure, then an answer"
 
 
-def test_pauses_double_and_the_server_may_ask_for_longer_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pauses_double_and_the_server_may_ask_for_longer_ones() -> None:
     later = format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True)
     wishes = [
         {},
@@ -187,8 +187,7 @@ def test_pauses_double_and_the_server_may_ask_for_longer_ones(monkeypatch: pytes
     ]
     with serve(lambda *_: "five", *[(429, wish) for wish in wishes]) as point:
         slept: list[float] = []
-        monkeypatch.setattr("understudy.teachers.remote.time.sleep", slept.append)
-        assert client(point, retries=6, wait=1.0).write(HELLO).text == "five"
+        assert client(point, retries=6, wait=1.0, sleep=slept.append).write(HELLO).text == "five"
         assert slept == [1, 7, 4, 60, 60, 32]
 
 

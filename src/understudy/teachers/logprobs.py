@@ -13,6 +13,8 @@ from understudy.core.errors import Refused, refuse
 MEND = "leave out topk= and use the texts alone"
 UNKNOWN = "\ufffd".encode()  # in place of bytes that are no character by themselves
 SHAPE = (LookupError, TypeError, ValueError, AttributeError)  # what reading an answer of another shape ends in
+NEVER = -1e30  # a log-probability below is of what can't happen
+ABOVE = 1e-3  # what rounding may put a log-probability above 0, and the chances of a place above 1
 
 
 class NoLogprobs(Refused):
@@ -130,7 +132,10 @@ class _Raw:
 
 def _of_chat(t: Any, topk: int) -> _Raw:
     top = [_guess(g["token"], g["logprob"], g.get("bytes"), g.get("id")) for g in t.get("top_logprobs") or ()]
-    return _Raw(t["token"], _bytes(t["token"], t.get("bytes")), _finite(t["logprob"]), _best(top, topk), t.get("id"))
+    own = _chance(t["logprob"])
+    if own is None:
+        raise ValueError("a token without its log-probability")
+    return _Raw(t["token"], _bytes(t["token"], t.get("bytes")), own, _best(top, topk), t.get("id"))
 
 
 def _of_text(given: Any, choice: Any, topk: int) -> list[_Raw]:
@@ -142,21 +147,28 @@ def _of_text(given: Any, choice: Any, topk: int) -> list[_Raw]:
         if i < len(ids) and ids[i]:  # by number: two tokens may read the same
             own = int(next(iter(ids[i])))
             guesses = [_guess(g.get("decoded_token") or "", g["logprob"], None, int(n)) for n, g in ids[i].items()]
-        found.append(_Raw(text, _bytes(text, None), _finite(p), _best(guesses, topk), own))
+        found.append(_Raw(text, _bytes(text, None), None if p is None else _chance(p), _best(guesses, topk), own))
     return found
 
 
 def _guess(text: str, logprob: Any, told: list[int] | None = None, number: int | None = None) -> Guess | None:
-    data, p = _bytes(text, told), _finite(logprob)
+    data, p = _bytes(text, told), _chance(logprob)
     return None if p is None else Guess(text, p, None if not data or UNKNOWN in data else data, number)
 
 
 def _best(guesses: list[Guess | None], topk: int) -> tuple[Guess, ...]:
-    return tuple(sorted(filter(None, guesses), key=lambda g: -g.logprob)[:topk])  # some give the token itself besides
+    """The likeliest (some servers give the token itself besides). Raises `ValueError` where they are likelier than all there is."""
+    best = tuple(sorted(filter(None, guesses), key=lambda g: -g.logprob)[:topk])
+    if sum(math.exp(g.logprob) for g in set(best)) > 1 + 10 * ABOVE:
+        raise ValueError("chances of more than 1")
+    return best
 
 
-def _finite(x: Any) -> float | None:
-    return float(x) if isinstance(x, (int, float)) and not isinstance(x, bool) and math.isfinite(x) else None
+def _chance(x: Any) -> float | None:
+    """A log-probability; None of what can't happen. Raises `ValueError` for what is none: NaN, a word, a chance above 1."""
+    if not isinstance(x, (int, float)) or isinstance(x, bool) or not x <= ABOVE:
+        raise ValueError(f"{x!r} as a log-probability")
+    return None if x < NEVER else min(float(x), 0.0)
 
 
 def _bytes(text: str, told: list[int] | None) -> bytes:

@@ -25,13 +25,14 @@ from understudy.core.errors import refuse
 from understudy.core.files import write_atomically
 from understudy.data.address import parse, whole
 from understudy.teachers.logprobs import MEND, NoLogprobs, Token, Written, judged, written
-from understudy.teachers.spending import Budget, Ledger, Spent, usage
+from understudy.teachers.spending import Budget, Ledger, Spent, locked, usage
 from understudy.teachers.wire import base, post, seconds
 
 Messages = list[dict[str, str]]
 T = TypeVar("T")
 AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})  # a server that may yet answer
-LONGEST = 60.0  # seconds that a server may ask to wait
+LONGEST = 60.0  # seconds that a server may ask to wait, and between two questions
+SECRET = 8  # letters of a key that is blotted out
 TEMPLATE = 64  # tokens that a server may put around a question
 OPTIONS = ("model", "key", "budget", "price", "topk", "temperature", "max_tokens", "timeout", "retries", "wait", "cache")
 
@@ -41,15 +42,16 @@ class Client:
 
     url: of the server, with or without /v1. key: the name of the environment variable that holds the key; it is sent and never
     shown. timeout: seconds for one whole answer. A busy or broken server is asked again, `retries` times, after 1, 2, 4 ... times
-    `wait` seconds or when it says so. Answers are kept by question (in the folder `cache`, or in memory) and never paid for
-    twice; what was spent is kept beside them, and no question is sent that could exceed the budget. topk: log-probabilities of
-    so many tokens a place; 0 asks for the text alone. Raises `Refused`; `NoLogprobs` where the server gives none.
+    `wait` seconds (a minute at most) or when it says so. Answers are kept by question, each with its digest (in the folder `cache`,
+    or in memory), and never paid for twice, by several processes with one folder neither; what was spent is kept beside them, and no
+    question is sent that could exceed the budget. topk: log-probabilities of so many tokens a place; 0 asks for the text alone.
+    sleep: how a pause is made. Raises `Refused`; `NoLogprobs` where the server gives none.
     """
 
     def __init__(self, url: str, model: str, *, key: str | None = None, timeout: float = 60.0, retries: int = 4,
                  wait: float = 1.0, cache: str | Path | None = None, temperature: float = 1.0, max_tokens: int = 256,
-                 topk: int = 0, budget: Budget | None = None) -> None:  # fmt: skip
-        self.url = base(url)
+                 topk: int = 0, budget: Budget | None = None, sleep: Callable[[float], None] = time.sleep) -> None:  # fmt: skip
+        self.url, self.sleep = base(url), sleep
         if not model:
             raise refuse("remote.model", model, "the name that the server knows it by", "give model=<name>")
         least: dict[str, float] = {"timeout": 1e-3, "retries": 0, "wait": 0.0, "temperature": 0.0, "max_tokens": 1, "topk": 0}
@@ -105,20 +107,11 @@ class Client:
         try:
             answer = self._recall(name)
             if answer is None:
-                if path in self._lacks and "logprobs" in question:
-                    raise NoLogprobs(self._lacks[path])
-                answer, said = self._send(path, body, question)
-                try:
-                    got = read(answer)
-                except NoLogprobs as e:
-                    self._lacks[path] = str(e)  # the next question would be paid for in vain
-                    raise
-                if self.cache:
-                    write_atomically(self.cache / f"{name}.json", said)
-                else:
-                    self._kept[name] = answer
-            else:
-                got = read(answer)
+                with locked(self.cache and self.cache / f".{name}.lock"):  # another process may be asking
+                    answer = self._recall(name)
+                    if answer is None:
+                        answer = self._send(path, body, question, partial(self._keep, path, name, read))
+            got = read(answer)
             mine.set_result(answer)
             return got
         except BaseException as e:
@@ -128,49 +121,72 @@ class Client:
             with self._lock:
                 del self._asked[name]
 
+    def _keep(self, path: str, name: str, read: Callable[[Any], Any], answer: Any) -> None:
+        """What can be read, on the disk before anybody uses it."""
+        try:
+            read(answer)
+        except NoLogprobs as e:
+            self._lacks[path] = str(e)  # the next question would be paid for in vain
+            raise
+        if self.cache is None:
+            self._kept[name] = answer
+        else:
+            kept = {"answer": answer, "digest": _digest(name, answer)}
+            write_atomically(self.cache / f"{name}.json", json.dumps(kept, sort_keys=True))
+
     def _recall(self, name: str) -> Any:
         file = self.cache and self.cache / f"{name}.json"
         if file is None:
             return self._kept.get(name)
         try:
-            return json.loads(file.read_bytes())
+            kept = json.loads(file.read_bytes())
+            if kept["digest"] != _digest(name, kept["answer"]):
+                raise ValueError
+            return kept["answer"]
         except FileNotFoundError:
             return None
-        except ValueError:
+        except (ValueError, LookupError, TypeError, RecursionError):
             raise refuse("remote.cache", str(file), "an answer as it was kept", "it is damaged: delete it to ask again") from None
 
-    def _send(self, path: str, body: str, question: dict[str, Any]) -> tuple[Any, bytes]:
+    def _send(self, path: str, body: str, question: dict[str, Any], keep: Callable[[Any], None]) -> Any:
+        if path in self._lacks and "logprobs" in question:
+            raise NoLogprobs(self._lacks[path])
         most = len(json.dumps(question, ensure_ascii=False).encode("utf-8", "replace")) + TEMPLATE  # no token is less than a byte
-        for pause in (*(self.wait * 2**i for i in range(self.retries)), None):
+        for tried in range(self.retries + 1):
             entry, cost, after = self._ledger.ask(most, int(question["max_tokens"])), None, 0.0
             try:
-                said = self._blotted(post(self.url + path, body.encode(), self._secret(), self.timeout))
-                try:
-                    answer = json.loads(said)
-                except (ValueError, RecursionError):  # a gateway's page, or half an answer
-                    why = f"an answer that isn't JSON: {self._words(said)}"
-                else:
+                answer, why, after, code = self._once(path, body)
+                if why is None:
                     cost = usage(answer)
-                    return answer, said
-            except urllib.error.HTTPError as e:
-                cost, after = (0, 0), seconds(e.headers.get("Retry-After", ""))
-                why = f"HTTP {e.code}: {self._heard(e)}"
-                if e.code not in AGAIN:
-                    absent = path == "/completions" and e.code in (404, 405, 501)
+                    keep(answer)  # before it is settled: who is killed in between has it, and counts it at its most
+                    return answer
+                if code:
+                    cost = (0, 0)
+                if code and code not in AGAIN:
+                    absent = path == "/completions" and code in (404, 405, 501)
                     if "logprobs" in question and (absent or re.search("logprob|echo", why)):
-                        raise NoLogprobs(
-                            f"remote: the server gives no such log-probabilities ({why}); lower topk=, or {MEND}"
-                        ) from None
-                    raise refuse("remote", self.url + path, f"an endpoint that answers ({why})", self._mend(e.code)) from None
-            except (OSError, HTTPException) as e:  # no route, refused, reset, cut off, or silence
-                why = self._words(str(getattr(e, "reason", e)).encode()) or type(e).__name__
+                        raise NoLogprobs(f"remote: the server gives no such log-probabilities ({why}); lower topk=, or {MEND}")
+                    raise refuse("remote", self.url + path, f"an endpoint that answers ({why})", self._mend(code))
             finally:
                 self._ledger.settle(entry, cost)
-            if pause is None:
-                often = f"an endpoint that answers ({why}, {self.retries + 1} times)"
-                raise refuse("remote", self.url + path, often, "is the server running?")
-            time.sleep(max(pause, min(after, LONGEST)))
-        raise AssertionError("unreachable")
+            if tried < self.retries:
+                self.sleep(max(min(self.wait * 2.0 ** min(tried, 60), max(self.wait, LONGEST)), min(after, LONGEST)))
+        raise refuse(
+            "remote", self.url + path, f"an endpoint that answers ({why}, {self.retries + 1} times)", "is the server running?"
+        )
+
+    def _once(self, path: str, body: str) -> tuple[Any, str | None, float, int]:
+        """An answer; or why there is none, the seconds that the server asks to wait, and its status where it gave one."""
+        try:
+            said = post(self.url + path, body.encode(), self._secret(), self.timeout)
+            try:
+                return self._clean(json.loads(said)), None, 0.0, 0
+            except (ValueError, RecursionError):  # a gateway's page, or half an answer
+                return None, f"an answer that isn't JSON: {self._words(said)}", 0.0, 0
+        except urllib.error.HTTPError as e:
+            return None, f"HTTP {e.code}: {self._heard(e)}", seconds(e.headers.get("Retry-After", "")), e.code
+        except (OSError, HTTPException) as e:  # no route, refused, reset, cut off, or silence
+            return None, self._words(str(getattr(e, "reason", e)).encode()) or type(e).__name__, 0.0, 0
 
     def _secret(self) -> str:
         """The key. Not kept: what isn't there can't be shown."""
@@ -185,21 +201,26 @@ class Client:
             raise refuse("remote.key", name, "a key of printable ASCII letters in one line", f"look at what {name} holds")
         return secret
 
-    def _blotted(self, said: bytes) -> bytes:
-        """Without the key, should a server repeat it (a short one may be a word, and nobody's secret)."""
-        secret = self._secret().encode()
-        return said.replace(secret, b"***") if len(secret) >= 8 else said
+    def _clean(self, answer: Any) -> Any:
+        """The answer without the key, should the server repeat it (a short one may be a word, and nobody's secret)."""
+        secret, text = json.dumps(self._secret())[1:-1], json.dumps(answer)
+        return json.loads(text.replace(secret, "***")) if len(secret) >= SECRET and secret in text else answer
 
     def _words(self, said: bytes) -> str:
-        return " ".join(self._blotted(said).decode("utf-8", "replace").split())[:200]
+        """A server's words, in a line that is safe on a terminal, without the key or a half of it where they were cut off."""
+        secret, text = self._secret(), said.decode("utf-8", "replace").replace("\\/", "/")
+        if len(secret) >= SECRET:
+            text = text.replace(secret, "***")
+            half = next((n for n in range(len(secret) - 1, 0, -1) if text.endswith(secret[:n])), 0)
+            text = text[: len(text) - half]
+        return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:200]
 
     def _heard(self, e: urllib.error.HTTPError) -> str:
-        """The server's own words, in a line."""
         try:
             with e:
-                return self._words(e.read(2000)) or str(e.reason)
+                return self._words(e.read(2000)) or self._words(str(e.reason).encode())
         except (OSError, HTTPException):
-            return str(e.reason)
+            return self._words(str(e.reason).encode())
 
     def _mend(self, code: int) -> str:
         if code in (401, 403):
@@ -251,6 +272,11 @@ class Remote(nn.Module):
         with ThreadPoolExecutor(self.workers) as pool:
             answers = list(pool.map(self.client.write, asked, seeds))
         return torch.stack([self.read(a.text) for a in answers]).to(x[0].device)
+
+
+def _digest(name: str, answer: Any) -> str:
+    """Of an answer and the question it is to: a disk that lies, or a file under another's name, is noticed."""
+    return hashlib.blake2b(f"{name}\n{json.dumps(answer, sort_keys=True)}".encode(), digest_size=16).hexdigest()
 
 
 def _float(field: str, value: str) -> float:

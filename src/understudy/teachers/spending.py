@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import threading
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from understudy.core.errors import Refused, refuse
+
+try:
+    import fcntl
+except ImportError:  # not a system of POSIX: then one process at a time is the user's to see to
+    fcntl = None  # type: ignore[assignment]
 
 UNITS = ("requests", "tokens")  # what a limit counts; a number without a unit is money
 
@@ -79,8 +86,7 @@ class Ledger:
     """Counts what is spent against a budget, before it is spent; thread-safe.
 
     Every request is written down at the most it can cost before it is sent, and again at what it did cost. The lines are
-    appended to the file `path`, so a run that was killed has forgotten nothing, and several processes see each other's
-    (between looking and writing another one may slip in: for a limit exact to the last request, ask from one process).
+    appended to the file `path`, so a run that was killed has forgotten nothing, and several processes share one limit.
     """
 
     def __init__(self, budget: Budget | None = None, path: Path | None = None) -> None:
@@ -102,21 +108,21 @@ class Ledger:
         """Leave to send one request; give the answer to `settle`. Where the budget is reached only if all requests under way
         cost their most, waits for them. Raises `Refused`."""
         with self._turn:
+            name = uuid.uuid4().hex[:16]
             while True:
-                self._catch_up()
-                over = self._over(most_in, most_out)
-                if not over:
-                    break
+                with locked(self.path and self.path.with_name(f".{self.path.stem}.lock")):
+                    self._catch_up()
+                    over = self._over(most_in, most_out)
+                    if not over:
+                        self._here.add(name)
+                        self._note({"asked": name, "in": most_in, "out": most_out})
+                        return name
                 if not self._here:
                     kept = f"; what is in {self.path.parent} costs nothing" if self.path else ""
                     raise Refused(
                         f"remote.budget: {over}; spent so far: {self._total()}; raise budget= to go on{kept}",
                     )
                 self._turn.wait()
-            name = uuid.uuid4().hex[:16]
-            self._here.add(name)
-            self._note({"asked": name, "in": most_in, "out": most_out})
-            return name
 
     def settle(self, name: str, cost: tuple[int, int] | None) -> None:
         """What it did cost in tokens, in and out; None: nobody knows, so it stays at its most."""
@@ -174,11 +180,11 @@ class Ledger:
                 continue  # half a line: a question that wasn't sent, or a payment that stays at its most
 
     def _take(self, line: dict[str, Any]) -> None:
-        if "asked" in line:
-            self._open[line["asked"]] = [1, int(line["in"]), int(line["out"]), 1]
+        tokens = [_count(line["in"]), _count(line["out"])] if "in" in line else None
+        if "asked" in line and tokens:
+            self._open[line["asked"]] = [1, *tokens, 1]
         elif (most := self._open.pop(line["paid"], None)) is not None:
-            paid = [1, int(line["in"]), int(line["out"]), 0] if "in" in line else most
-            self._sums = [a + b for a, b in zip(self._sums, paid, strict=True)]
+            self._sums = [a + b for a, b in zip(self._sums, [1, *tokens, 0] if tokens else most, strict=True)]
 
 
 def usage(answer: Any) -> tuple[int, int] | None:
@@ -188,6 +194,36 @@ def usage(answer: Any) -> tuple[int, int] | None:
     except (LookupError, TypeError):
         return None
     return cost if all(type(c) is int and c >= 0 for c in cost) else None
+
+
+@contextlib.contextmanager
+def locked(path: Path | None) -> Iterator[None]:
+    """Inside, no other thread or process is inside with the same path. The file is empty, and gone after; a process that dies lets go."""
+    if path is None or fcntl is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if path.exists() and os.stat(path).st_ino == os.fstat(file).st_ino:
+                break
+        except FileNotFoundError:
+            pass
+        os.close(file)  # whoever was inside removed it: this one locks nothing
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(file)
+
+
+def _count(tokens: Any) -> int:
+    if type(tokens) is not int or tokens < 0:
+        raise ValueError(tokens)
+    return tokens
 
 
 def _number(word: str) -> float:

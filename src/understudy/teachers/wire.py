@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
+import io
 import re
 import time
 import urllib.parse
 import urllib.request
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 
 from understudy.core.errors import refuse
@@ -21,7 +24,62 @@ class _Stay(urllib.request.HTTPRedirectHandler):
         return None
 
 
-OPENER = urllib.request.build_opener(_Stay)
+class _Dated(io.RawIOBase):
+    """A socket's bytes, as long as there is time: a timeout of a socket begins anew with every byte."""
+
+    def __init__(self, raw: Any, sock: Any, until: float) -> None:
+        self.raw, self.sock, self.until = raw, sock, until
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self.sock.settimeout(left)
+        read: int = self.raw.readinto(buffer)
+        return read
+
+    def close(self) -> None:
+        self.raw.close()
+        super().close()
+
+
+class _Answer(http.client.HTTPResponse):
+    def __init__(self, sock: Any, *args: Any, until: float, **more: Any) -> None:
+        super().__init__(sock, *args, **more)
+        self.fp = io.BufferedReader(_Dated(self.fp.detach(), sock, until))
+
+
+class _InTime:
+    """A connection whose answer, its head too, comes before the time is over."""
+
+    def connect(self) -> None:
+        until = time.monotonic() + self.timeout  # type: ignore[attr-defined]
+        super().connect()  # type: ignore[misc]
+        self.response_class = partial(_Answer, until=until)
+
+
+class _Plain(_InTime, http.client.HTTPConnection):
+    pass
+
+
+class _Secure(_InTime, http.client.HTTPSConnection):
+    pass
+
+
+class _Http(urllib.request.HTTPHandler):
+    def http_open(self, req: Any) -> Any:
+        return self.do_open(_Plain, req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def https_open(self, req: Any) -> Any:
+        return self.do_open(_Secure, req)
+
+
+OPENER = urllib.request.build_opener(_Stay, _Http, _Https)
 
 
 def post(url: str, body: bytes, secret: str, timeout: float) -> bytes:
@@ -29,7 +87,6 @@ def post(url: str, body: bytes, secret: str, timeout: float) -> bytes:
 
     Raises `OSError` or `http.client.HTTPException` where none came, and `Refused` where it is too large.
     """
-    until = time.monotonic() + timeout
     head = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {secret}"} if secret else {})
     with OPENER.open(urllib.request.Request(url, body, head, method="POST"), timeout=timeout) as answer:
         said, length = bytearray(), answer.length  # None: until the connection ends
@@ -40,8 +97,6 @@ def post(url: str, body: bytes, secret: str, timeout: float) -> bytes:
                 raise refuse("remote", url, f"an answer of at most {MOST} bytes", "lower max_tokens= or topk=")
             if not piece:
                 break
-            if time.monotonic() > until:
-                raise TimeoutError("timed out")
         return bytes(said)  # what was cut off isn't JSON
 
 
@@ -52,7 +107,7 @@ def base(url: str) -> str:
         good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         good = False
-    if not good or parts.username or parts.query or parts.fragment or not re.fullmatch(r"[!-~]+", url):
+    if not good or "@" in parts.netloc or parts.query or parts.fragment or not re.fullmatch(r"[!-~]+", url):
         shown = url.split("?", maxsplit=1)[0].rsplit("@", 1)[-1]  # without what may be a secret
         raise refuse("remote.url", shown, "http://host:port or https://host, without name, password or query")
     path = parts.path.rstrip("/").removesuffix("/completions").removesuffix("/chat").removesuffix("/v1")
