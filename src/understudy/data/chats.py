@@ -22,6 +22,7 @@ from understudy.core import seal
 from understudy.core.batch import Views
 from understudy.core.errors import refuse
 from understudy.core.seeds import key, stream
+from understudy.data import foreign, limits
 from understudy.data.address import Address, need, parse
 from understudy.data.code import library
 from understudy.data.raw import SPLITS, existing, reading
@@ -196,13 +197,8 @@ def _documents(at: Address, tokenizer: Any) -> dict[str, list[Document]]:
 
 def _tables(at: Address) -> dict[str, list[dict[str, Any]]]:
     if at.scheme == "hf":
-        datasets = need("datasets")
         with reading(at.place, "a data set in the hub's format"):
-            found = (
-                datasets.load_from_disk(at.place)
-                if (Path(at.place) / "dataset_dict.json").exists()
-                else datasets.load_dataset(at.place)
-            )
+            found = foreign.load(at.place)
         return {SPLITS[k]: list(v) for k, v in found.items() if k in SPLITS}
     path = existing(at.place, at.scheme)
     files = (
@@ -219,14 +215,15 @@ def rows_of(file: Path, scheme: str) -> list[dict[str, Any]]:
     """The rows of a .jsonl or .parquet file. Raises `Refused` naming the line."""
     with reading(file, scheme):
         if scheme == "parquet":
-            return list(need("pyarrow.parquet", "pyarrow").read_table(file).to_pylist())
+            parquet = need("pyarrow.parquet", "pyarrow")
+            limits.columns(file)
+            return list(parquet.read_table(file).to_pylist())
         rows = []
-        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
-            if line.strip():
-                try:
-                    rows.append(json.loads(line))
-                except ValueError as e:
-                    raise refuse("jsonl", f"{file}:{number}", f"a JSON object ({e})", "mend or drop the line") from None
+        for number, line in limits.lines(file):
+            try:
+                rows.append(json.loads(line))
+            except (ValueError, RecursionError) as e:
+                raise refuse("jsonl", f"{file}:{number}", f"a JSON object ({e})", "mend or drop the line") from None
         return rows
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from understudy.core.errors import nearest, refuse
+from understudy.core.errors import Refused, nearest, refuse
+from understudy.data import foreign, limits
 from understudy.data.address import need
 from understudy.data.images import pixels
 from understudy.data.raw import SPLITS, Ask, Part, Raw, existing, reading
@@ -22,12 +23,22 @@ LEVELS, LARGEST = 100, 1e30  # the square of anything larger may overflow
 
 
 def csv(place: str, ask: Ask) -> Raw:
-    return _files(place, ask, ("csv", "csv.gz"), lambda path: need("pandas").read_csv(path))
+    return _files(place, ask, ("csv", "csv.gz"), _comma_separated)
+
+
+def _comma_separated(path: Path) -> Any:
+    with limits.opened(path) as file:
+        return need("pandas").read_csv(file)
 
 
 def parquet(place: str, ask: Ask) -> Raw:
     need("pyarrow")
-    return _files(place, ask, ("parquet",), lambda path: need("pandas").read_parquet(path))
+    return _files(place, ask, ("parquet",), _columns)
+
+
+def _columns(path: Path) -> Any:
+    limits.columns(path)
+    return need("pandas").read_parquet(path)
 
 
 def jsonl(place: str, ask: Ask) -> Raw:
@@ -35,13 +46,16 @@ def jsonl(place: str, ask: Ask) -> Raw:
 
 
 def _lines(path: Path) -> Any:
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if line.strip():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError as e:
-                raise refuse("file", str(path), f"a JSON object a line; line {number} isn't ({e.msg})") from None
+    rows, names = list[Any](), set[str]()
+    for number, line in limits.lines(path):
+        try:
+            rows.append(json.loads(line))
+        except (json.JSONDecodeError, RecursionError) as e:
+            why = getattr(e, "msg", "too deep")
+            raise refuse("file", str(path), f"a JSON object a line; line {number} isn't ({why})") from None
+        if isinstance(rows[-1], dict):
+            names |= rows[-1].keys()
+        limits.within("unpacked", 8 * len(rows) * len(names), path, limits.room(path))  # a table has a cell for each
     if not all(isinstance(row, dict) for row in rows):
         raise refuse("file", str(path), "a JSON object a line")
     return need("pandas").DataFrame(rows)
@@ -106,9 +120,10 @@ def _missing(value: Any) -> bool:
 def hub(place: str, ask: Ask) -> Raw:
     """A name on the hub or a local folder in its format; a test split whose labels were kept back (all -1) is set aside."""
     datasets = need("datasets")
-    saved = [Path(place) / f for f in ("dataset_dict.json", "state.json")]
     try:
-        found = datasets.load_from_disk(place) if any(f.is_file() for f in saved) else datasets.load_dataset(place, ask.config)
+        found = foreign.load(place, ask.config)
+    except Refused:
+        raise
     except Exception as e:  # whatever its builders throw
         mend = "check the folder" if Path(place).is_dir() else "check the name and the network, or give a local folder"
         raise refuse(
@@ -125,7 +140,7 @@ def hub(place: str, ask: Ask) -> Raw:
     pictures = [c for c, f in features.items() if isinstance(f, datasets.Image)]
     if pictures:
         raw = _raw({s: d.remove_columns(pictures).to_pandas() for s, d in sets.items()}, ask)
-        shown = {s: pixels(((f"{s} row {i}", row[pictures[0]]) for i, row in enumerate(d)), ask.size) for s, d in sets.items()}
+        shown = {s: pixels(foreign.pictures(d, pictures[0], s, place), ask.size) for s, d in sets.items()}
         raw = Raw("image", {s: Part(shown[s], p.labels) for s, p in raw.parts.items()})
     else:
         raw = _raw({s: d.to_pandas() for s, d in sets.items()}, ask)

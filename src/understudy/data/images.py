@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
+import math
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from understudy.core.errors import refuse
+from understudy.data import limits
 from understudy.data.address import need
 from understudy.data.raw import SPLITS, Ask, Part, Raw, existing, reading
 
@@ -27,7 +28,7 @@ def digits(place: str, ask: Ask) -> Raw:
 
 def pixels(pictures: Iterable[tuple[str, Any]], size: int | None) -> Tensor:
     """Pictures of PIL with their names -> uint8 [N,C,H,W], RGB unless all are grey; size: the side to bring them to."""
-    loaded, shape = [], None
+    loaded, shape, total = [], None, 0
     for name, picture in pictures:
         with reading(name, "a picture"):
             grey = picture.mode in ("1", "L")
@@ -41,6 +42,8 @@ def pixels(pictures: Iterable[tuple[str, Any]], size: int | None) -> Tensor:
                 f"one size for all: {name} differs from {shape[1]}x{shape[0]}",
                 "give ?size=32",
             )
+        total += array.nbytes
+        limits.within("unpacked", total, name)
         loaded.append(array)
     if any(a.ndim == 3 for a in loaded):
         loaded = [a if a.ndim == 3 else np.repeat(a[..., None], 3, -1) for a in loaded]
@@ -50,7 +53,6 @@ def pixels(pictures: Iterable[tuple[str, Any]], size: int | None) -> Tensor:
 
 def folder(place: str, ask: Ask) -> Raw:
     """A folder a class, optionally below folders named train, valid and test."""
-    image = need("PIL.Image", "pillow")
     root = existing(place, "folder")
     tops = {SPLITS[p.name]: p for p in sorted(root.iterdir()) if p.is_dir() and p.name in SPLITS} if root.is_dir() else {}
     found = {}
@@ -62,8 +64,7 @@ def folder(place: str, ask: Ask) -> Raw:
 
     def opened(files: list[Path]) -> Iterable[tuple[str, Any]]:
         for file in files:
-            with reading(file, "a picture"), image.open(file) as picture:
-                picture.load()
+            with reading(file, "a picture"), limits.picture(file, file) as picture:
                 yield str(file), picture
 
     return Raw("image", {s: Part(pixels(opened(files), ask.size), [f.parent.name for f in files]) for s, files in found.items()})
@@ -87,11 +88,17 @@ def _idx(root: Path, stem: str, dims: int) -> np.ndarray[Any, Any]:
     if path is None:
         raise refuse("folder", str(root), f"a folder with {names[0]} (or .gz) in it")
     with reading(path, "IDX"):
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        magic, *shape = struct.unpack_from(f">{dims + 1}I", content) if len(content) >= 4 * dims + 4 else (0,)
-        if magic != 0x800 + dims or len(content) != 4 * dims + 4 + int(np.prod(shape)):
+        with limits.opened(path) as file:
+            head = file.read(4 * dims + 4)
+            magic, *shape = struct.unpack(f">{dims + 1}I", head) if len(head) == 4 * dims + 4 else (0,)
+            if magic != 0x800 + dims:
+                raise ValueError("its first bytes are another format's")
+            size = math.prod(shape)
+            limits.within("unpacked", size, path, limits.room(path))
+            content = file.read(size + 1)
+        if len(content) != size:
             raise ValueError(f"{len(content)} bytes that don't fit their header")
-        return np.frombuffer(content, np.uint8, offset=4 * dims + 4).reshape(shape).copy()
+        return np.frombuffer(content, np.uint8).reshape(shape).copy()
 
 
 def npz(place: str, ask: Ask) -> Raw:
@@ -100,8 +107,8 @@ def npz(place: str, ask: Ask) -> Raw:
     X [N,D] is a table; [N,H,W], [N,C,H,W] or [N,H,W,C] are pictures. y [N], [N,1], or [N,C] of 0/1 (multilabel).
     """
     path = existing(place, "file")
-    with reading(path, "npz without pickled objects"), np.load(path, allow_pickle=False) as file:
-        held = {k.lower(): file[k] for k in file.files}
+    with reading(path, "npz without pickled objects"):
+        held = {k.lower(): v for k, v in limits.arrays(path).items()}
     ends = {"": "train"} if "x" in held else {f"_{end}": split for end, split in SPLITS.items() if f"x_{end}" in held}
     if not ends:
         raise refuse(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from understudy.core.errors import nearest, refuse
-from understudy.data import frames, images, words
+from understudy.data import frames, images, limits, words
 from understudy.data.address import parse, share, whole
 from understudy.data.raw import Ask, Part, Raw
 from understudy.data.rows import Data, Split, Task
@@ -222,6 +222,7 @@ def _targets(parts: dict[str, Part], task: Task, names: tuple[str, ...] | None) 
     at = {c: i for i, c in enumerate(classes)}
     if task == "classify":
         return classes, {s: torch.tensor([-1 if v is None else at[v] for v in p.labels]) for s, p in parts.items()}
+    limits.within("unpacked", 4 * len(classes) * sum(len(p.labels) for p in parts.values()), "labels")
     y = {s: torch.zeros(len(p.labels), len(classes)) for s, p in parts.items()}
     for s, p in parts.items():
         for row, v in zip(y[s], p.labels, strict=True):

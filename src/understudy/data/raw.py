@@ -76,7 +76,17 @@ def reading(path: object, form: str) -> Iterator[None]:
         yield
     except Refused:
         raise
-    except (OSError, ValueError, EOFError, KeyError, SyntaxError, zlib.error, zipfile.BadZipFile) as e:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        SyntaxError,
+        RecursionError,
+        NotImplementedError,
+        zlib.error,
+        zipfile.BadZipFile,
+    ) as e:
         raise refuse(
             "file",
             str(path),

@@ -64,8 +64,7 @@ def _archive(root: Path, limit: int) -> Any:
 
 def _unpacked(path: Path, limit: int, classes: int = 10) -> tuple[Tensor, Tensor]:
     """x [N, C, H, W] in [0, 1], y [N] by the order of the classes' names; at most limit / classes pictures of a class."""
-    from PIL import Image
-
+    from understudy.data import limits
     from understudy.data.images import pixels
 
     taken: Counter[str] = Counter()
@@ -77,7 +76,7 @@ def _unpacked(path: Path, limit: int, classes: int = 10) -> tuple[Tensor, Tensor
                 if file is not None and taken[label] < -(-limit // classes):
                     taken[label] += 1
                     names.append(label)
-                    found.append((member.name, Image.open(file).copy()))
+                    found.append((member.name, limits.picture(file, member.name)))
     except (OSError, EOFError, tarfile.TarError, lzma.LZMAError) as e:
         said = str(e).partition("\n")[0]
         raise refuse("path", str(path), f"a readable archive of <split>/<class>/<picture> ({said})", "it is damaged") from None

@@ -20,6 +20,8 @@ from understudy.core.batch import Batch, Views
 from understudy.core.errors import Sealed, refuse
 from understudy.core.seeds import stream
 from understudy.core.world import Player
+from understudy.data.limits import arrays
+from understudy.data.raw import reading
 from understudy.parts.hypergraph import means, touching
 from understudy.worlds.rows import Rows, trained
 
@@ -187,16 +189,14 @@ def _pairs(member: list[Tensor]) -> Tensor:
 @functools.cache
 def _cited(file: Path, small: bool, dtype: torch.dtype) -> Graph:
     """Words of a paper sum to 1, as usual for these graphs; its hyperedge is the paper and all that it cites or is cited by."""
-    import numpy as np
-
     if not file.is_file():
         raise refuse("hypergraph.path", str(file), "an npz file of a citation graph", "give the file itself, e.g. cora.npz")
-    with np.load(file, allow_pickle=False) as held:
-        needed = ("edges", "feat_indptr", "feat_indices", "feat_values", "num_features", "labels", "train", "val", "test")
-        missing = sorted(set(needed) - set(held.files))
-        if missing:
-            raise refuse("hypergraph.path", str(file), f"an npz with {', '.join(needed)}", f"it lacks {', '.join(missing)}")
-        got = {k: torch.as_tensor(held[k].astype("float64" if k == "feat_values" else "int64")) for k in needed}
+    with reading(file, "npz without pickled objects"):
+        held = arrays(file)
+    needed = ("edges", "feat_indptr", "feat_indices", "feat_values", "num_features", "labels", "train", "val", "test")
+    if missing := sorted(set(needed) - set(held)):
+        raise refuse("hypergraph.path", str(file), f"an npz with {', '.join(needed)}", f"it lacks {', '.join(missing)}")
+    got = {k: torch.as_tensor(held[k].astype("float64" if k == "feat_values" else "int64")) for k in needed}
     nodes = len(got["labels"])
     fits = got["edges"].dim() == 2 and got["edges"].shape[1] == 2 and int(got["edges"].max()) < nodes
     if not fits or len(got["feat_indptr"]) != nodes + 1:
