@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from understudy.core import registry
 from understudy.core.errors import nearest, refuse
 from understudy.core.fields import check, choice, span
+from understudy.parts.change import Change
 from understudy.track import named
 
 STRICT = {"extra": "forbid", "strict": True}
@@ -60,7 +61,6 @@ class Language:
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
-    signal: str = "online"  # where the teacher's word comes from: online, on-policy (the student writes, the teacher judges) or store:<folder>
     length: int = span(512, 2, 2**20)  # tokens of a row at most
     pack: bool = True  # several texts in a row, which don't see one another
     more: int = span(64, 1, 2**16)  # tokens written after a prompt
@@ -95,6 +95,8 @@ class Config:
     training: Training = field(default_factory=Training)
     teacher_training: Training = field(default_factory=Training)
     lm: Language = field(default_factory=Language)
+    augment: Change = field(default_factory=Change)  # views of pictures, one an epoch in turn
+    signal: str = "online"  # where the teacher's word comes from: online, store:<folder>, or, of language models, on-policy
     alone: bool = True  # also train the student without the teacher, to see what the teacher was worth
     folder: str = "runs"
     track: tuple[str, ...] = ()  # told of the run as it goes: tensorboard, mlflow, wandb, trackio
@@ -104,11 +106,13 @@ class Config:
         check(self.teacher_training, "teacher_training")
         check(self.data, "data")
         check(self.lm, "lm")
-        known = self.lm.signal in ("online", "on-policy") or (self.lm.signal.startswith("store:") and len(self.lm.signal) > 6)
+        known = self.signal in ("online", "on-policy") or (self.signal.startswith("store:") and len(self.signal) > 6)
         if not known:
-            raise refuse(
-                "lm.signal", self.lm.signal, "online, on-policy or store:<folder>", "`understudy label` writes such a folder"
-            )
+            raise refuse("signal", self.signal, "online, on-policy or store:<folder>", "`understudy label` writes such a folder")
+        if self.signal == "on-policy" and self.data.task != "lm":
+            raise refuse("signal", self.signal, "online or store:<folder>: only language models write", "give --task lm")
+        if self.augment.views and self.data.task == "lm":
+            raise refuse("augment.views", self.augment.views, "0 for language models: views are of pictures")
         if self.lm != Language() and self.data.task != "lm":
             raise refuse("lm", dataclasses.asdict(self.lm), "left as it is: the task isn't lm", "give --task lm")
         object.__setattr__(self, "method", registry.build(self.method).config())

@@ -11,7 +11,7 @@ import re
 import secrets
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from understudy import alive, track
 from understudy import config as configuration
 from understudy.config import Config, Training
 from understudy.core import checkpoint, devices, registry, seal
-from understudy.core.batch import Batch, Views, each
+from understudy.core.batch import Batch, Views, each, rows_in
 from understudy.core.errors import Refused, refuse
 from understudy.core.files import write_atomically
 from understudy.core.fit import fit
@@ -32,14 +32,19 @@ from understudy.core.method import Method
 from understudy.core.run import Run, seen_by, start
 from understudy.core.seeds import stream
 from understudy.core.world import Player, recast, sgd
+from understudy.parts.change import Change
 from understudy.parts.schedule import cosine
 from understudy.report import gradients
 from understudy.tasks import task
+from understudy.teachers.labelling import code_of
+from understudy.teachers.recorded import Recorded
 from understudy.track import named
+from understudy.trust import settings as only_data_in
 from understudy.worlds.rows import Rows, answers
 
 if TYPE_CHECKING:
     from understudy.export.ship import Shipped
+    from understudy.teachers import Encoding
 
 TEACHERS = {"digits": "cnn"}  # names of teachers that are made on the spot -> their architecture
 POINTS = 200  # of a learning curve
@@ -100,6 +105,8 @@ class Job:
     ) -> None:
         self.config, self.folder, self.data, self.world, self.method = config, folder, data, world, method
         self.teacher_trained, self.example = teacher_trained, example
+        self.stored: Recorded | None = None  # what the teacher said, where it isn't asked anew
+        self.lead: tuple[nn.Module | None, Any] = (None, None)  # of a store, whose words are in it, and what it sees rows through
         self.student: nn.Module | None = None
         self.findings: Any = None
         self._begins: Callable[[str, int, int], None] = lambda *_: None
@@ -109,13 +116,16 @@ class Job:
     @property
     def teacher(self) -> nn.Module:
         """As it sees rows, in evaluation mode."""
+        net, view = self.lead
+        if net is not None:
+            return seen_by(copy.deepcopy(net).eval(), "teacher", recast(self.world, views={"teacher": view} if view else {}))
         assert self.world.given_teacher is not None
         return seen_by(copy.deepcopy(self.world.given_teacher).eval(), "teacher", self.world)
 
     @property
     def guide(self) -> str:
-        """Who is learned from, in a word."""
-        return self.config.teacher
+        """Who or what is learned from, in a word."""
+        return self.config.teacher if self.config.signal == "online" else self.config.signal
 
     # doing it -------------------------------------------------------------------------------------------------------------------
 
@@ -227,6 +237,7 @@ class Job:
                 ) from None
         net.eval()
         self.teacher_trained = True
+        self.listen()
 
     def _settle_in(self) -> None:
         """Write down what this run is, or see that a folder which has one already holds this very run."""
@@ -240,11 +251,33 @@ class Job:
         self._write("config.json", json.dumps({"understudy": _version()} | about, indent=2))
         self._write("config.toml", configuration.to_toml(self.config))
 
+    def listen(self) -> None:
+        """From now on the student learns from the store, if there is one. Raises `Refused` where it isn't this teacher's, asked as it is now."""
+        if self.stored is None or self.world.given_teacher is self.stored:
+            return
+        net, view = self.world.given_teacher, self.world.views.get("teacher")
+        if net is not None:
+            self.stored.fits(net, code=code_of(view), precision=self.config.training.precision)
+        self.lead = net, view
+        views = {k: v for k, v in self.world.views.items() if k != "teacher"}
+        self.world = recast(self.world, given_teacher=self.stored, views=views, augment=self.stored.views or self.world.augment)
+
     def _ask_beforehand(self) -> None:
         """A teacher of stored answers that wasn't asked about every row is told of before anything is trained."""
-        if hasattr(self.teacher, "read"):
-            for part in ("train", "valid", "test"):
-                answers(self.teacher, getattr(self.world.data, part).x)
+        given = self.world.given_teacher
+        for part in ("train", "valid", "test") if hasattr(given, "read") else ():
+            x = getattr(self.world.data, part).x
+            x = x.of("teacher") if isinstance(x, Views) else x
+            if not hasattr(given, "missing"):
+                answers(self.teacher, x)
+                continue
+            rows = rows_in(x)
+            asked = [x] + [
+                {"row": x, "view": torch.full((rows,), v)} for v in range(self.world.augment.views if part == "train" else 0)
+            ]
+            if missing := sum(given.missing(a) for a in asked):  # type: ignore[operator, union-attr]
+                raise refuse("store.rows", str(self.stored.place if self.stored else ""), f"a store of these rows; the teacher was never asked about such a row: "
+                             f"{missing} of {rows * len(asked)} of the {part} rows", "run `understudy label` with these rows: it adds what is missing")  # fmt: skip
 
     def _sweep_up(self) -> None:
         """Half-written files of a run that was killed."""
@@ -363,14 +396,21 @@ def plan(config: Config, *, teacher: Any = None, student: Any = None, data: Any 
             raise refuse(given[0], "an object", "an address, for task=lm", "save it in the hub's format: hf:<folder>")
         return spoken(config, folder=folder)
     from understudy import data as sources
+    from understudy import models
 
     rows = config.data
     if data is None:
         data = sources.load(rows.address, target=rows.target or None, text=rows.text or None, task=rows.task or None, valid=rows.valid,
                             test=rows.test, seed=config.training.seed, limit=rows.limit or None)  # fmt: skip
-    taught = _loaded(config.teacher, teacher, data, None, config.training.seed)
+    path = config.signal.removeprefix("store:") if config.signal.startswith("store:") else ""
+    nobody = bool(path) and teacher is None and config.teacher == "none"
+    taught = (
+        models.Loaded(net=nn.Identity(), trained=True)
+        if nobody
+        else _loaded(config.teacher, teacher, data, None, config.training.seed)
+    )
     student_address = config.student
-    learns = _loaded(student_address, student, data, taught.net, config.training.seed)
+    learns = _loaded(student_address, student, data, None if nobody else taught.net, config.training.seed)
     views = {who: m.view for who, m in (("teacher", taught), ("student", learns)) if m.view is not None}
     encoders = {who: m.encode for who, m in (("teacher", taught), ("student", learns)) if m.encode is not None}
     _same_labels(data, {"teacher": taught.labels, "student": learns.labels})
@@ -378,19 +418,51 @@ def plan(config: Config, *, teacher: Any = None, student: Any = None, data: Any 
     def new_student() -> nn.Module:
         if learns.trained or isinstance(student, nn.Module):
             return copy.deepcopy(learns.net)
-        return _loaded(student_address, student, data, taught.net, None).net
+        return _loaded(student_address, student, data, None if nobody else taught.net, None).net
 
     place, training = devices.accelerator(), config.training
     splits = Splits(data, encoders)
     world = Rows(seed=training.seed, rank=place.process_index, ranks=place.num_processes, task=data.task, views=views, data=splits,
                  new_student=new_student, batch=training.batch, parts=training.accumulate, scale=data.y_std if data.task == "regress" else 1.0,
-                 given_teacher=taught.net if isinstance(teacher, nn.Module) else taught.net.eval())  # fmt: skip
+                 given_teacher=None if nobody else taught.net if isinstance(teacher, nn.Module) else taught.net.eval(), augment=config.augment)  # fmt: skip
     world.steps = training.epochs * world.epoch
     world.player = player(training, world.steps)
     method = registry.build(config.method)
     folder = folder or Path(config.folder) / _run_id(method.name, data.name)
-    example = _example(splits.valid.x)
-    return Job(config, folder, data, world, method, teacher_trained=taught.trained, example=example)
+    job = Job(config, folder, data, world, method, teacher_trained=taught.trained, example=_example(splits.valid.x))
+    if path:
+        job.stored = Recorded(path, precision=training.precision, views=config.augment if config.augment.views else None)
+    if taught.trained:
+        job.listen()
+    return job
+
+
+def asked(
+    job: Job, folder: str, encoding: Encoding, taps: Sequence[str] = (), progress: Callable[[int, int], None] = lambda *_: None
+) -> bool:
+    """Ask a job's teacher, as it sees rows, about all of them and keep what it says in a folder: training rows in every view, and all rows as they are.
+
+    progress is told how many are done of how many. Whether the folder is finished (see `teachers.label`).
+    """
+    from understudy.teachers.labelling import label
+
+    data, views, place = job.world.data, job.world.augment, devices.accelerator()
+    xs = [x.of("teacher") if isinstance(x, Views) else x for x in (data.train.x, data.valid.x, data.test.x)]
+    if views.views and not isinstance(xs[0], Tensor):
+        raise refuse("augment.views", views.views, "0 where the two models read rows in ways of their own", "leave it out")
+    looks = [(x, v) for x in xs for v in (range(-1, views.views) if x is xs[0] and views.views else (-1,))]
+    rows = sum(rows_in(x) for x, _ in looks)
+
+    def batches() -> Iterator[Any]:
+        for x, v in looks:
+            for i in range(0, rows_in(x), 256):
+                part = each(x, lambda t, i=i: t[i : i + 256])  # type: ignore[misc]
+                yield {"row": part, "view": torch.full((rows_in(part),), v)} if views.views else part
+
+    net = job.teacher.to(place.device)
+    return label(net, batches(), folder, encoding, taps=tuple(taps), views=views if views.views else None, code=code_of(job.world.views.get("teacher")),
+                 precision=job.config.training.precision, batch=256, share=(place.process_index, place.num_processes),
+                 progress=lambda n: progress(n, rows))  # fmt: skip
 
 
 def _loaded(address: str, given: Any, data: Any, teacher: nn.Module | None, seed: int | None) -> Any:
@@ -467,15 +539,22 @@ def _version() -> dict[str, str]:
     return {"version": version("understudy"), "torch": torch.__version__, "python": platform.python_version()}
 
 
-def resume(folder: str | os.PathLike[str], *, teacher: Any = None, student: Any = None, data: Any = None) -> Job:
-    """The job of a folder, ready to go on from its last checkpoint; objects that it was started with must be handed over again."""
+def resume(folder: str | os.PathLike[str], *, teacher: Any = None, student: Any = None, data: Any = None, trust: bool = False) -> Job:
+    """The job of a folder, ready to go on from its last checkpoint; objects that it was started with must be handed over again.
+
+    trust: addresses in the folder's config.json may import code and ask servers (`torch:`, `openai:`), as they may on a command line."""
     folder = Path(folder)
     try:
         kept = json.loads((folder / "config.json").read_text())
-        config = configuration.build(kept["config"])
-    except (OSError, KeyError, TypeError, json.JSONDecodeError) as e:
+        asked = kept["config"]
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as e:
         raise refuse("run", str(folder), f"a run's folder with a readable config.json ({type(e).__name__})") from None
+    config = configuration.build(asked)
     given = {"teacher": teacher, "student": student, "data": data}
+    if not trust:
+        addresses = {"teacher": config.teacher, "student": config.student, "data": config.data.address}
+        named = {k: v for k, v in addresses.items() if given[k] is None} | {"signal": getattr(config, "signal", "")}
+        only_data_in(named, folder / "config.json")
     missing = [k for k in kept.get("objects", []) if given[k] is None]
     if missing:
         raise refuse(
@@ -503,13 +582,14 @@ def _ask_the_doctor(job: Job) -> None:
 
 def distill(teacher: Any = "digits", student: Any = "tiny-cnn", data: Any = "digits", method: str | Method | dict[str, Any] = "kd", *,
             epochs: int | None = None, seed: int | None = None, training: Training | None = None, alone: bool = True, task: str = "",
-            signal: str = "online", lm: dict[str, Any] | None = None, limit: int = 0, folder: str = "runs", track: str | Sequence[str] = (), quiet: bool = False, check: bool = True) -> Job:  # fmt: skip
+            signal: str = "online", views: int = 0, lm: dict[str, Any] | None = None, limit: int = 0, folder: str = "runs", track: str | Sequence[str] = (), quiet: bool = False, check: bool = True) -> Job:  # fmt: skip
     """Teach `student` what `teacher` knows, on `data`, by `method`; everything is written under `folder`.
 
     teacher: an address (see docs/addresses), a network or a scikit-learn model. student: an address, a network or a function that
     makes one. data: an address, or what `understudy.data.load` gave. method: a name, a configured method, or its dictionary.
-    task: 'lm' for language models, whose signal is 'online', 'on-policy' or 'store:<folder>' and whose other settings (`config.Language`) are
-    in lm; else seen from the data. limit: rows, or documents, at most.
+    signal: where the teacher's word comes from, 'online' or 'store:<folder>' (teacher='none' takes such a folder at its word). views: of each picture,
+    one an epoch in turn. task: 'lm' for language models, whose signal may be 'on-policy' too and whose other settings (`config.Language`) are in lm;
+    else seen from the data. limit: rows, or documents, at most.
     track: trackers that are told as it goes (tensorboard, mlflow, wandb, trackio), as names or as one word with commas.
     quiet: no progress bars. check: ask the doctor first; what it calls an error is refused, its warnings are warned of.
     Returns the finished run: `.student`, `.report()`, `.export("student.onnx")`, `.findings`. Raises `Refused` on bad input.
@@ -525,7 +605,7 @@ def distill(teacher: Any = "digits", student: Any = "tiny-cnn", data: Any = "dig
     chosen = method.config() if isinstance(method, Method) else {"name": method} if isinstance(method, str) else method
     config = Config(teacher=word(teacher), student=word(student), method=chosen,
                     data=configuration.Rows(address=word(data), task=task, limit=limit, **(configuration.SPOKEN_ROWS if task == "lm" else {})),
-                    training=settings, lm=configuration.Language(**{"signal": signal} | (lm or {})), alone=alone, folder=folder, track=named(track))  # fmt: skip
+                    training=settings, lm=configuration.Language(**lm or {}), signal=signal, augment=Change(views=views), alone=alone, folder=folder, track=named(track))  # fmt: skip
     objects = {k: v for k, v in (("teacher", teacher), ("student", student), ("data", data)) if not isinstance(v, str)}
     job = plan(config, **objects)
     if check:

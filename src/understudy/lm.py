@@ -52,8 +52,8 @@ class LMJob(Job):
     @property
     def guide(self) -> str:
         """Who or what is learned from, in a word."""
-        if self.config.lm.signal.startswith("store:"):
-            return self.config.lm.signal
+        if self.config.signal.startswith("store:"):
+            return self.config.signal
         return "the text alone" if self.world.given_teacher is None else self.config.teacher
 
     def _ask_beforehand(self) -> None:
@@ -90,7 +90,7 @@ class LMJob(Job):
 
 def plan(config: Config, *, folder: Path | None = None) -> LMJob:
     """Load both models and all text, and train nothing. Raises `Refused` on whatever can't be used, before the first batch."""
-    method, signal = registry.build(config.method), config.lm.signal
+    method, signal = registry.build(config.method), config.signal
     taught, remote = None, config.teacher.startswith("openai:")
     needed = "teacher" in method.card.tags and not signal.startswith("store:") and not remote
     if needed or (config.teacher != NOBODY and not remote):
@@ -115,7 +115,7 @@ def plan(config: Config, *, folder: Path | None = None) -> LMJob:
     if taught is not None:
         taught.net.shared = not sharding.wanted()
     if signal.startswith("store:"):
-        given = _stored(signal.removeprefix("store:"), taught, student)
+        given = _stored(signal.removeprefix("store:"), taught, student, config.training.precision)
     elif remote:
         given = _overheard(config, student)
     place, training = devices.accelerator(), config.training
@@ -150,23 +150,23 @@ def _fit_together(method: Method, signal: str, student: language.Spoken, teacher
                      "use uld, or a student with the teacher's tokenizer")  # fmt: skip
     if signal == "on-policy" or _writes(method):
         if student.net.kind == "masked":
-            raise refuse("lm.signal", signal, "online or store: a masked language model doesn't write", "use another signal")
+            raise refuse("signal", signal, "online or store: a masked language model doesn't write", "use another signal")
         if not alike or student.net.kind != teacher.net.kind:
-            raise refuse("lm.signal", signal, "online or store, where student and teacher don't read alike", "use another signal")
+            raise refuse("signal", signal, "online or store, where student and teacher don't read alike", "use another signal")
     if signal != "online" and type(method).source is not Method.source:
         raise refuse(
-            "lm.signal",
+            "signal",
             signal,
             f"online: '{method.name}' says itself what it learns from",
             "leave the signal out, or use another method",
         )
 
 
-def _stored(path: str, teacher: language.Spoken | None, student: language.Spoken) -> nn.Module:
+def _stored(path: str, teacher: language.Spoken | None, student: language.Spoken, precision: str) -> nn.Module:
     """Without a teacher the folder is taken at its word: nothing but the vocabulary can be compared."""
     from understudy.teachers import recorded
 
-    found = recorded.open(path, None if teacher is None else teacher.net)
+    found = recorded.Recorded(path, None if teacher is None else teacher.net, precision=precision)
     if teacher is None and found.plan.size != student.net.size:
         raise refuse(
             "store",
@@ -181,7 +181,7 @@ def _overheard(config: Config, student: language.Spoken) -> nn.Module:
     from understudy.teachers.overheard import Overheard
     from understudy.teachers.remote import from_address
 
-    if config.lm.pack or config.lm.signal != "online":
+    if config.lm.pack or config.signal != "online":
         raise refuse(
             "lm.pack",
             config.lm.pack,
@@ -229,7 +229,7 @@ def found(job: LMJob, made: dict[str, nn.Module], seconds: float) -> Spoken:
     agreement, apart = (None, None) if teacher is None else compare(teacher, made["student"], test)
     return Spoken(
         title=f"{job.data.name}: {c.student} learns from {job.guide} by {job.method.name}",
-        method=job.method.name, equation=equation(job.method), paper=job.method.card.paper, config=job.method.config(), signal=c.lm.signal,
+        method=job.method.name, equation=equation(job.method), paper=job.method.card.paper, config=job.method.config(), signal=c.signal,
         data=job.data.name, rows={k: rows_in(job.data.parts[k].x) for k in ("train", "valid", "test")},
         tokens={k: int((job.data.parts[k].y >= 0).sum()) for k in ("train", "valid", "test")}, cut=job.data.cut,
         heard=heard, agreement=agreement, divergence=apart, samples=continuations(job, nets), words=[] if teacher is None else words(job, teacher, made["student"], test),

@@ -178,7 +178,7 @@ def test_parts_of_a_step_are_the_step(place: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("teacher", "student", "data", "more"),
     [
-        ("teacher", "student", "asked", {"lm": {"signal": "on-policy"}}),
+        ("teacher", "student", "asked", {"signal": "on-policy"}),
         ("masked", "masked-student", "plain", {}),
         ("t5", "t5-student", "asked", {}),
         ("teacher", "t5-student", "asked", {}),
@@ -225,14 +225,14 @@ def test_lora_moves_little_and_is_gone_from_the_folder(place: Path, tmp_path: Pa
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "two vocabularies": ({"teacher": "other"}, "two vocabularies.*uld"),
-    "on-policy, two vocabularies": ({"teacher": "other", "method": "uld", "lm": {"signal": "on-policy"}}, "read alike"),
-    "a masked model that is to write": ({"teacher": "masked", "student": "masked-student", "data": "plain", "lm": {"signal": "on-policy"}}, "doesn't write"),
+    "on-policy, two vocabularies": ({"teacher": "other", "method": "uld", "signal": "on-policy"}, "read alike"),
+    "a masked model that is to write": ({"teacher": "masked", "student": "masked-student", "data": "plain", "signal": "on-policy"}, "doesn't write"),
     "running text for an encoder-decoder": ({"teacher": "t5", "student": "t5-student", "data": "plain"}, "running text"),
     "a teacher without weights": ({"teacher": "hf:{place}/teacher?random=true"}, "with weights"),
     "no such option": ({"student": "hf:{place}/student?lore=3"}, "lore.*lora"),
     "no such type": ({"student": "hf:{place}/student?dtype=float8"}, "float32, bfloat16"),
-    "no such signal": ({"lm": {"signal": "offline"}}, "lm.signal.*online, on-policy or store"),
-    "no such store": ({"lm": {"signal": "store:nowhere"}}, "nowhere"),
+    "no such signal": ({"signal": "offline"}, "signal.*online, on-policy or store"),
+    "no such store": ({"signal": "store:nowhere"}, "nowhere"),
     "nobody to shrink": ({"teacher": "none", "student": "shrink:0.5", "method": "alone"}, "teacher to shrink"),
     "another address": ({"student": "tiny-mlp:x"}, "task=lm"),
     "rows of another kind": ({"method": "distilling-step-by-step"}, "not 'ask'.*another kind"),

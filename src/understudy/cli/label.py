@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 from rich.table import Table
@@ -19,14 +19,21 @@ if TYPE_CHECKING:
     from understudy.teachers import Encoding
 
 KEPT = "What is kept"
-EXAMPLES = ("understudy label --task lm --teacher hf:./large --data jsonl:chats.jsonl --samples 50 --out signals",
+EXAMPLES = ("understudy label --teacher digits --data digits --taps penultimate --out signals",
+            "understudy label --teacher cnn --data folder:pictures --views 4 --dense float16 --out s3://bucket/signals",
+            "understudy label --task lm --teacher hf:./large --data jsonl:chats.jsonl --samples 50 --out signals",
             "understudy label --task lm --teacher hf:./large --data jsonl:chats.jsonl --hybrid 32 --temperature 2 --out signals",
             "accelerate launch -m understudy label --task lm --teacher hf:./large --data jsonl:chats.jsonl --out signals")  # fmt: skip
 
 
 def label(
     config: Config,
-    out: Annotated[Path, Option(help="The folder; one that was begun is gone on with.")],
+    out: Annotated[
+        str,
+        Option(
+            help="The folder, or an fsspec address; one that was begun is gone on with, one that is finished gets what it lacks."
+        ),
+    ],
     samples: Annotated[
         int | None, Option(min=1, help="Draws a token, unbiased; the default, 50 of them.", rich_help_panel=KEPT)
     ] = None,
@@ -38,6 +45,23 @@ def label(
         int | None,
         Option("--top-k", min=1, help="The likeliest words, and how much is left for the others; biased.", rich_help_panel=KEPT),
     ] = None,
+    dense: Annotated[
+        str | None,
+        Option(
+            "--dense",
+            metavar="KIND",
+            help="All of the answer: float32, exact and the default but for language models; float16; int8.",
+            rich_help_panel=KEPT,
+        ),
+    ] = None,
+    taps: Annotated[
+        str | None,
+        Option(
+            "--taps",
+            help="Features that are kept too: penultimate, stages, module names; several with commas.",
+            rich_help_panel=KEPT,
+        ),
+    ] = None,
     hidden: Annotated[
         bool,
         Option("--hidden", help="Hidden states in 8 bits and the head once: good for every divergence.", rich_help_panel=KEPT),
@@ -46,20 +70,24 @@ def label(
         float, Option(help="The temperature that students will learn at; nothing to --hidden.", rich_help_panel=KEPT)
     ] = 1.0,
 ) -> Answer:
-    """Ask a language model about all training rows, once, and keep what it says in a few bytes a token.
+    """Ask a teacher about all rows, once, and keep what it says: answers and features, of several views of a picture; of language models a few bytes a token.
 
-    Students learn from the folder by `--signal store:FOLDER`, with the same data and length (and seed, if masked). Stopped, it goes on at
-    the next call."""
-    encoding = _encoding(samples, hybrid, top_k, hidden, temperature)
-    if config.data.task != "lm":
-        raise refuse(
-            "--task",
-            config.data.task,
-            "lm: only language models are labelled into a folder",
-            "for others there is `teachers.Stored`",
-        )
-    if config.lm.signal != "online":
-        raise refuse("--signal", config.lm.signal, "left out: it is the teacher that is asked")
+    Students learn from the folder by `--signal store:FOLDER`, with the same data (for language models also length, and seed, if masked). Stopped, it goes
+    on at the next call; rows that are new are added."""
+    if config.signal != "online":
+        raise refuse("--signal", config.signal, "left out: it is the teacher that is asked")
+    spoken = config.data.task == "lm"
+    encoding = _encoding(
+        {"samples": samples, "hybrid": hybrid, "top-k": top_k, "hidden": 0 if hidden else None},
+        dense,
+        temperature,
+        "samples" if spoken else "float32",
+    )
+    asked = tuple(word.strip() for word in (taps or "").split(",") if word.strip())
+    if not spoken:
+        return _rows(config, out, encoding, asked)
+    if asked:
+        raise refuse("--taps", taps, "left out: of language models --hidden keeps the last states")
     if config.teacher.startswith("openai:"):
         from understudy.teachers import Encoding
         from understudy.teachers.remote import from_address
@@ -89,38 +117,75 @@ def label(
             teacher.to(place.device)
     rows, size = len(next(iter(x.values()))), config.training.batch
     parts = ({k: v[i : i + size] for k, v in x.items()} for i in range(0, rows, size))
-    try:
-        with bars() as bar:
-            bar("rows", 0, rows)
-            done = label(teacher, parts, out, encoding, batch=size, share=(place.process_index, place.num_processes),
+    with resumed(), bars() as bar:
+        bar("rows", 0, rows)
+        done = label(teacher, parts, out, encoding, precision=config.training.precision, batch=size, share=(place.process_index, place.num_processes),
                          progress=lambda n: bar("rows", n, rows))  # fmt: skip
-    except KeyboardInterrupt:
-        raise Interrupted("stopped; the same command goes on at the next missing shard") from None
     return _answer(out, done)
 
 
-def _encoding(samples: int | None, hybrid: int | None, top_k: int | None, hidden: bool, temperature: float) -> Encoding:
-    from understudy.teachers import Encoding
+def _rows(config: Config, out: str, encoding: Encoding, taps: tuple[str, ...]) -> Answer:
+    """Of models for rows: training rows as they are and in every view, the others as they are."""
+    from torch import nn
 
-    asked = {"samples": samples, "hybrid": hybrid, "top-k": top_k, "hidden": 0 if hidden else None}
-    chosen = {k: v for k, v in asked.items() if v is not None} or {"samples": Encoding.size}
+    with waiting(f"loading {config.teacher} and {config.data.address} …"):
+        from understudy.job import asked, plan
+
+        job = plan(config, student=nn.Identity())
+    if encoding.size and job.data.task != "classify":
+        raise refuse("label", encoding.kind, f"--dense: the answers of '{job.data.task}' are no probabilities of classes")
+    with resumed(), bars() as bar:
+        job.teach(bar)
+        done = asked(job, out, encoding, taps, lambda n, rows: bar("rows", n, rows))
+    return _answer(out, done)
+
+
+@contextmanager
+def resumed() -> Iterator[None]:
+    """Ctrl-C loses nothing, and says so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted("stopped; the same command goes on at the next missing shard") from None
+
+
+def _encoding(asked: dict[str, int | None], dense: str | None, temperature: float, usual: str) -> Encoding:
+    from understudy.teachers import Encoding
+    from understudy.teachers.columns import DENSE
+
+    if dense is not None and dense not in DENSE:
+        raise refuse("--dense", dense, f"one of {', '.join(DENSE)}")
+    chosen = {k: v for k, v in (asked | ({dense: 0} if dense else {})).items() if v is not None} or {
+        usual: Encoding.size if usual == "samples" else 0
+    }
     if len(chosen) > 1:
-        raise refuse("label", " ".join(f"--{k}" for k in chosen), "one of --samples, --hybrid, --top-k and --hidden")
+        raise refuse("label", " ".join(f"--{k}" for k in chosen), "one of --samples, --hybrid, --top-k, --hidden and --dense")
     ((kind, size),) = chosen.items()
     return Encoding(kind, size, temperature)
 
 
-def _answer(out: Path, done: bool) -> Answer:
+def _answer(out: str, done: bool) -> Answer:
+    from understudy.teachers.places import Place
+    from understudy.teachers.shards import manifest
+
     if not done:
-        return Answer({"out": str(out), "finished": False}, Text("what is missing is other processes' part", "dim"))
-    told = json.loads((out / "manifest.json").read_text("utf-8"))
-    plain = {"out": str(out), "finished": True} | {
-        k: told[k] for k in ("rows", "places", "bytes", "bytes_a_place", "encoding", "size")
+        return Answer({"out": out, "finished": False}, Text("what is missing is other processes' part", "dim"))
+    told = manifest(Place(out))
+    plain = {"out": out, "finished": True} | {
+        k: told[k] for k in ("rows", "places", "bytes", "bytes_a_row", "bytes_a_place", "encoding", "size")
     }
+    plain |= {"taps": list(told["taps"]), "views": told["views"]}
     from understudy.report import words
 
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_row(Text("✔", "bold green"), Text(str(out), "bold"), f"{told['rows']:,} rows", f"{told['places']:,} tokens", words.size(told["bytes"]),
-                  f"{told['bytes_a_place']:.1f} bytes a token")  # fmt: skip
+    each = ("place", "token") if told["places"] != told["rows"] else ("row", "row")
+    counts = [f"{told['rows']:,} rows"] + ([f"{told['places']:,} tokens"] if each[1] == "token" else [])
+    table.add_row(
+        Text("✔", "bold green"),
+        Text(out, "bold"),
+        *counts,
+        words.size(told["bytes"]),
+        f"{told[f'bytes_a_{each[0]}']:.1f} bytes a {each[1]}",
+    )
     table.add_row("", Text(f"--signal store:{out}", "cyan"))
     return Answer(plain, table)

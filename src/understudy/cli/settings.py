@@ -11,6 +11,7 @@ from typer import Option
 from understudy.config import Config
 from understudy.core import registry
 from understudy.core.errors import refuse
+from understudy.trust import settings as only_data_in
 
 
 def _methods(incomplete: str) -> list[str]:
@@ -38,6 +39,14 @@ File = Annotated[
         "--config",
         metavar="FILE",
         help="A .toml, .yaml or .json file that may set everything; options override it.",
+        rich_help_panel=WHERE,
+    ),
+]
+Trust = Annotated[
+    bool,
+    Option(
+        "--trust",
+        help="Let addresses in the file, or in the run's config.json, import code and ask servers (torch:, openai:).",
         rich_help_panel=WHERE,
     ),
 ]
@@ -76,9 +85,12 @@ def configuration(
     signal: Annotated[
         str | None,
         Option(
-            help="Language models: online, on-policy (the student writes, the teacher judges) or store:<folder>.",
+            help="Where the teacher's word comes from: online, store:<folder>, or, of language models, on-policy (the student writes, the teacher judges).",
             rich_help_panel=WHAT,
         ),
+    ] = None,
+    views: Annotated[
+        int | None, Option(help="So many views of each picture, moved and zoomed, one an epoch in turn.", rich_help_panel=ROWS)
     ] = None,
     length: Annotated[int | None, Option(help="Language models: tokens of a row at most.", rich_help_panel=ROWS)] = None,
     folder: Annotated[str | None, Option(help="Where runs are kept.", rich_help_panel=WHERE)] = None,
@@ -87,11 +99,13 @@ def configuration(
         Option(help="Tell trackers as it goes: tensorboard, mlflow, wandb, trackio; several with commas.", rich_help_panel=WHERE),
     ] = None,
     file: File = None,
+    trust: Trust = False,
 ) -> Config:
     """The checked configuration of the file and the options. Raises `Refused` on unknown keys and values out of range, by name."""
     from understudy import config
 
     given = config.read(file) if file else {}
+    written = _addresses(given)
     for key, inner in (("data", "address"), ("method", "name")):
         if isinstance(given.get(key), str):
             given[key] = {inner: given[key]}
@@ -103,14 +117,24 @@ def configuration(
         given["method"] = {}  # another method's fields are not this one's
     options = {"teacher": teacher, "student": student, "method.name": name, "data.address": data, "data.target": target, "data.text": text,
                "data.task": task, "data.limit": limit, "training.epochs": epochs, "training.batch": batch, "training.lr": lr,
-               "training.seed": seed, "alone": alone, "folder": folder, "track": track, "lm.signal": signal, "lm.length": length}  # fmt: skip
+               "training.seed": seed, "alone": alone, "folder": folder, "track": track, "signal": signal, "augment.views": views, "lm.length": length}  # fmt: skip
     for path, value in options.items():
         if value is not None:
             _put(given, path, value)
     for text_ in sets or ():
         path, value = setting(text_, str(name))
         _put(given, path, value)
+    if not trust:  # what a file says alone; what an option says too, a person has typed
+        asked = {"teacher": teacher, "student": student, "data": data, "signal": signal}
+        only_data_in({k: v for k, v in written.items() if asked[k] is None}, file)
     return config.build(given)
+
+
+def _addresses(given: dict[str, Any]) -> dict[str, str]:
+    """Those of a file's settings, by field."""
+    found = {"teacher": given.get("teacher"), "student": given.get("student"), "signal": given.get("signal"),
+             "data": given["data"].get("address") if isinstance(given.get("data"), dict) else given.get("data")}  # fmt: skip
+    return {k: v for k, v in found.items() if isinstance(v, str)}
 
 
 def setting(text: str, method: str) -> tuple[str, Any]:
@@ -126,6 +150,7 @@ def setting(text: str, method: str) -> tuple[str, Any]:
         "teacher_training": config.Training,
         "data": config.Rows,
         "lm": config.Language,
+        "augment": config.Change,
     }
     if dot and head in tables:
         return path, typed(value, get_type_hints(tables[head]).get(name, str), path)

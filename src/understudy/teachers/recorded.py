@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from understudy.core.batch import rows_in
 from understudy.core.errors import Refused, nearest, refuse
+from understudy.parts.change import Change
 from understudy.parts.encode import Words
 from understudy.parts.lazy import Head, Lazy
-from understudy.parts.views import Change
 from understudy.teachers import shards
 from understudy.teachers.columns import put_together
 from understudy.teachers.labelling import fingerprint, read_book

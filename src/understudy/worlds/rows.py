@@ -15,6 +15,7 @@ from understudy.core.batch import Batch, Views, each, rows_in
 from understudy.core.errors import refuse
 from understudy.core.seeds import stream
 from understudy.core.world import Player, World, recast, sgd
+from understudy.parts.change import Change
 from understudy.tasks import task
 
 
@@ -45,6 +46,7 @@ class Rows(World):
     new_student: makes one at every call; given_teacher: handed out as it is (methods freeze a copy). The k-th of R processes takes
     the k-th part of a batch of R x batch rows, so R processes see what one with the R-fold batch sees. scale: the unit in which a
     regression's errors are squared, so that a loss doesn't hang on the unit of its target. pupils: fresh students that a made data set is judged by.
+    augment: training pictures come in so many views, one an epoch in turn; a stored teacher tells by which numbers it saw them.
     """
 
     data: Any = None
@@ -52,6 +54,7 @@ class Rows(World):
     given_teacher: nn.Module | None = None
     scale: float = 1.0
     pupils: int = 3
+    augment: Change = field(default_factory=Change)
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -71,9 +74,24 @@ class Rows(World):
         rows = self.data.train if split == "train" else self.data.valid
         n, size = rows_in(rows.x), self.batch * self.ranks
         first = step * size + self.rank * self.batch
-        pick = torch.cat([order(n, self.seed, e, split)[max(first - e * n, 0) : first + self.batch - e * n]
-                          for e in range(first // n, (first + self.batch - 1) // n + 1)])  # fmt: skip
-        return _take(rows, pick)
+        epochs = range(first // n, (first + self.batch - 1) // n + 1)
+        pieces = [order(n, self.seed, e, split)[max(first - e * n, 0) : first + self.batch - e * n] for e in epochs]
+        batch = _take(rows, torch.cat(pieces))
+        if split == "train" and self.augment.views:
+            self._change(
+                batch, torch.cat([torch.full((len(p),), e % self.augment.views) for e, p in zip(epochs, pieces, strict=True)])
+            )
+        return batch
+
+    def _change(self, batch: Batch, number: Tensor) -> None:
+        """The views of these numbers, [N], in place of the pictures."""
+        x, stored = batch.x, getattr(self.given_teacher, "seen", None)
+        if not isinstance(x, Tensor):
+            raise refuse(
+                "augment.views", self.augment.views, "0 where the two models read rows in ways of their own", "leave it out"
+            )
+        seen = self.augment.seen(x, self.augment.drawn(x, number) if stored is None else stored(x, number))
+        batch["x"] = seen if stored is None else Views(student=seen, teacher={"row": x, "view": number})
 
     def sweep(self) -> Iterator[Batch]:
         for part in torch.arange(self.size).split(256):
@@ -130,7 +148,8 @@ def answers(net: nn.Module, x: Any, name: str = "", size: int = 512) -> Tensor:
     try:
         mine = x.of(name) if name and isinstance(x, Views) else x
         chunks = (each(mine, lambda t, i=i: t[i : i + size].to(device)) for i in range(0, rows_in(mine), size))
-        return torch.cat([net(chunk).float().cpu() for chunk in chunks])
+        said = (net(chunk) for chunk in chunks)
+        return torch.cat([(out if isinstance(out, Tensor) else out.dense()).float().cpu() for out in said])
     finally:
         for m, mode in before:
             m.training = mode
