@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from understudy.board.reading import number
 from understudy.core.errors import refuse
 
-PROGRAM = (sys.executable, "-m", "understudy")
+PROGRAM = (sys.executable, "-P", "-m", "understudy")  # -P: nothing is imported from the working folder
 LOGS = ".board"  # below the runs' folder: what those said that were started here
 NAME = re.compile(r"\w[\w.-]{0,99}")
 SAID = 20_000  # bytes of its output that are shown

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from typer import Argument
 
-from understudy.cli.settings import Data, Limit, Target, Task
+from understudy.cli.settings import Data, Limit, Target, Task, Trust
 from understudy.cli.settings import Text as TextColumn
 from understudy.cli.shared import Answer, complete_runs, waiting
 from understudy.core.errors import Refused, refuse
@@ -30,6 +30,7 @@ def evaluate(
     text: TextColumn = None,
     task: Task = None,
     limit: Limit = None,
+    trust: Trust = False,
 ) -> Answer:
     """Score a model, or a run's student, on the test rows.
 
@@ -41,7 +42,7 @@ def evaluate(
     with waiting(f"loading {model} …"):
         folder = Path(model)
         if (folder / "config.json").is_file():
-            found, net, x, y = _student(folder, given)
+            found, net, x, y = _student(folder, given, trust)
         elif folder.is_dir() or (":" not in model and "/" in model):
             raise refuse("model", model, "a run's folder, with config.json in it, or a model's address", "see `ls runs`")
         else:
@@ -71,14 +72,14 @@ def _scored(model: str, data: Any, net: nn.Module, x: Any, y: Any) -> Answer:
     )
 
 
-def _student(folder: Path, given: dict[str, Any]) -> tuple[Any, nn.Module, Any, Any]:
+def _student(folder: Path, given: dict[str, Any], trust: bool) -> tuple[Any, nn.Module, Any, Any]:
     """A run's student and its test rows, or others that ask the same question."""
     import dataclasses
 
     from understudy import job as jobs
     from understudy.core.batch import Views
 
-    job = jobs.resume(folder).finished()
+    job = jobs.resume(folder, trust=trust).finished()
     found = job.data
     if given:
         from understudy.config import build

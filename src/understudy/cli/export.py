@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.text import Text
 from typer import Argument, Option
 
+from understudy.cli.settings import Trust
 from understudy.cli.shared import Answer, complete_runs, waiting
 from understudy.export import kind_of
 
@@ -25,6 +26,7 @@ def export(
         list[Path],
         Option(help="A path that ends in .safetensors, .onnx, .int8.onnx or .pt2, or a folder (no ending). Repeatable."),
     ],
+    trust: Trust = False,
 ) -> Answer:
     """Write a finished run's student as files to deploy.
 
@@ -36,7 +38,7 @@ def export(
     with waiting(f"loading {run} …"):
         from understudy.job import resume
 
-        job = resume(run).finished()
+        job = resume(run, trust=trust).finished()
     shipped = []
     for path in to:
         with waiting(f"writing {path} …"):

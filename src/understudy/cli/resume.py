@@ -8,17 +8,20 @@ from typing import Annotated
 from typer import Argument
 
 from understudy.cli.distill import finish
+from understudy.cli.settings import Trust
 from understudy.cli.shared import Answer, complete_runs, waiting
 
 EXAMPLES = ("understudy resume runs/2026-11-21-093000-dkd-digits",)
 
 
-def resume(run: Annotated[Path, Argument(help="The run's folder.", autocompletion=complete_runs)]) -> Answer:
+def resume(
+    run: Annotated[Path, Argument(help="The run's folder.", autocompletion=complete_runs)], trust: Trust = False
+) -> Answer:
     """Go on with a run from its last checkpoint.
 
     It comes to the same bits as if it had never stopped."""
     with waiting(f"loading {run} …"):
         from understudy.job import resume
 
-        job = resume(run)
+        job = resume(run, trust=trust)
     return finish(job)

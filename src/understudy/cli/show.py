@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import operator
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from understudy import studies
 from understudy.cli.shared import Answer, complete_methods, entry
 from understudy.core.card import TAGS
 
+SUMS: dict[type[ast.operator], Any] = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv, ast.Pow: operator.pow}  # fmt: skip
 EXAMPLES = ("understudy show dkd", "understudy show teacher-hacking")
 
 
@@ -189,6 +191,9 @@ def _field(line: ast.AnnAssign, about: str) -> Field:
 def _literal(node: ast.expr) -> Any:
     """A constant or sums of them (1 / 12); anything else as its text."""
     try:
-        return eval(compile(ast.Expression(node), "default", "eval"), {"__builtins__": {}})
-    except NameError:
+        if isinstance(node, ast.BinOp) and type(node.op) in SUMS:
+            a, b = (ast.literal_eval(n) for n in (node.left, node.right))
+            return SUMS[type(node.op)](a, b)
+        return ast.literal_eval(node)
+    except ValueError:
         return ast.unparse(node)

@@ -35,7 +35,8 @@ def parse(address: str) -> Address:
     try:
         pairs = parse_qsl(query, strict_parsing=True, keep_blank_values=True) if query else []
     except ValueError:
-        raise refuse("address", address, "options as in a URL", "write ?name=value&name=value") from None
+        shown = address if scheme != "openai" else "openai:…"  # it may hold a key, by mistake
+        raise refuse("address", shown, "options as in a URL", "write ?name=value&name=value") from None
     return Address(address, scheme, place, dict(pairs))
 
 

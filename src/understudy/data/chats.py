@@ -197,8 +197,7 @@ def _documents(at: Address, tokenizer: Any) -> dict[str, list[Document]]:
 
 def _tables(at: Address) -> dict[str, list[dict[str, Any]]]:
     if at.scheme == "hf":
-        with reading(at.place, "a data set in the hub's format"):
-            found = foreign.load(at.place)
+        found = foreign.load(at.place)
         return {SPLITS[k]: list(v) for k, v in found.items() if k in SPLITS}
     path = existing(at.place, at.scheme)
     files = (

@@ -16,13 +16,17 @@ ABOUT = {".md", ".yaml", ".yml", ".cff", ""}  # beside the rows
 
 
 def load(place: str, config: str | None = None) -> Any:
-    """A `datasets.Dataset`, or several by split. Raises `Refused` for a folder with archives, or one that points elsewhere."""
+    """A `datasets.Dataset`, or several by split. Raises `Refused` where it can't be read, has archives in it, or points elsewhere."""
     datasets, folder = need("datasets"), Path(place)
     if folder.is_dir():
         _looked_through(folder)
-        if any((folder / f).is_file() for f in ("dataset_dict.json", "state.json")):
-            return datasets.load_from_disk(place)
-    return datasets.load_dataset(place, config)
+    kept = any((folder / f).is_file() for f in ("dataset_dict.json", "state.json"))
+    try:
+        return datasets.load_from_disk(place) if kept else datasets.load_dataset(place, config)
+    except Exception as e:  # whatever its builders throw
+        why = f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}"
+        mend = "check the folder" if folder.is_dir() else "check the name and the network, or give a local folder"
+        raise refuse("hf", place, f"loadable by datasets.load_dataset ({why})", mend) from None
 
 
 def _looked_through(folder: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from understudy.core.errors import Refused, nearest, refuse
+from understudy.core.errors import nearest, refuse
 from understudy.data import foreign, limits
 from understudy.data.address import need
 from understudy.data.images import pixels
@@ -120,18 +120,7 @@ def _missing(value: Any) -> bool:
 def hub(place: str, ask: Ask) -> Raw:
     """A name on the hub or a local folder in its format; a test split whose labels were kept back (all -1) is set aside."""
     datasets = need("datasets")
-    try:
-        found = foreign.load(place, ask.config)
-    except Refused:
-        raise
-    except Exception as e:  # whatever its builders throw
-        mend = "check the folder" if Path(place).is_dir() else "check the name and the network, or give a local folder"
-        raise refuse(
-            "hf",
-            place,
-            f"loadable by datasets.load_dataset ({type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''})",
-            mend,
-        ) from None
+    found = foreign.load(place, ask.config)
     given = found if isinstance(found, dict) else {"train": found}
     sets = {SPLITS[s]: rows for s, rows in given.items() if s in SPLITS}
     if "train" not in sets or not len(sets["train"]):

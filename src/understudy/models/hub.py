@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from understudy.core.errors import refuse
+from understudy.core.errors import Refused, refuse
 from understudy.data import Data
 from understudy.data.address import Address, need, switch, whole
 from understudy.models.wrap import HF, Encode, Loaded, Normalise
@@ -31,7 +31,7 @@ def huggingface(at: Address, data: Data, trust_remote_code: bool) -> Loaded:
     where: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": offline or Path(at.place).is_dir()}
     where |= {"revision": at.options.get("revision", "main")}
     try:
-        config = transformers.AutoConfig.from_pretrained(at.place, **where)
+        config = configuration(transformers, at.place, where)
         stated = _labels(config)
         if config.num_labels != data.outputs:
             stated = None
@@ -51,7 +51,9 @@ def huggingface(at: Address, data: Data, trust_remote_code: bool) -> Loaded:
         inner, told = auto.from_pretrained(at.place, config=config, **how)
         view = _pixels(transformers, at, config, data, where) if data.kind == "image" else None
         encode = _tokens(transformers, at, config, where) if data.kind == "text" else None
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as e:
+    except Refused:
+        raise
+    except Exception as e:  # whatever it meets in a folder
         first = str(e).strip().splitlines()[0] if str(e).strip() else ""
         mend = "check the folder" if Path(at.place).is_dir() else "check the name and the network, or give a local folder"
         if "trust_remote_code" in str(e):
@@ -64,6 +66,18 @@ def huggingface(at: Address, data: Data, trust_remote_code: bool) -> Loaded:
         ) from None
     trained = not told["missing_keys"] and not told["mismatched_keys"]
     return Loaded(HF(inner, view, encode), trained, view, encode, stated if trained else None)
+
+
+def configuration(transformers: Any, place: str, where: dict[str, Any]) -> Any:
+    """A model's configuration. Raises `Refused` where it names compiled code to be fetched from the hub, unless code of its own is let run."""
+    left = [transformers.PreTrainedConfig.get_config_dict(place, **where)[0]]
+    while left and not where["trust_remote_code"]:
+        for name, value in left.pop().items():
+            if isinstance(value, dict):
+                left.append(value)
+            elif name.endswith("_implementation") and "/" in str(value):
+                raise refuse("hf", place, f"a model that brings no code; its {name} is {value}", "take that out of config.json")
+    return transformers.AutoConfig.from_pretrained(place, **where)
 
 
 def _labels(config: Any) -> tuple[str, ...] | None:

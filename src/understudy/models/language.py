@@ -15,6 +15,7 @@ from torch import nn
 from understudy.core.errors import Refused, refuse
 from understudy.data.address import Address, need, parse, share, switch, whole
 from understudy.data.chats import Reader
+from understudy.models.hub import configuration
 from understudy.models.lm import LM
 from understudy.models.shrink import transformer
 
@@ -79,7 +80,7 @@ def _hub(at: Address, trust_remote_code: bool) -> Spoken:
         raise refuse("dtype", dtype, f"one of {', '.join(DTYPES)}")
     random = switch("random", at.options.get("random", "false"))
     try:
-        config = transformers.AutoConfig.from_pretrained(at.place, **where)
+        config = configuration(transformers, at.place, where)
         tokenizer = transformers.AutoTokenizer.from_pretrained(at.place, **where)
         kind = _kind(config)
         auto = {
@@ -97,7 +98,7 @@ def _hub(at: Address, trust_remote_code: bool) -> Spoken:
                              "give a folder of that kind, or ?random=true for new ones")  # fmt: skip
     except Refused:
         raise
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as e:
+    except Exception as e:  # whatever it meets in a folder
         first = str(e).strip().splitlines()[0] if str(e).strip() else ""
         mend = "check the folder" if Path(at.place).is_dir() else "check the name and the network, or give a local folder"
         raise refuse(

@@ -20,6 +20,7 @@ from understudy.models import hub
 from understudy.models.shrink import OWN, shrink
 from understudy.models.tiny import NETS
 from understudy.models.wrap import HF, Loaded, Normalise, Rescaled
+from understudy.trust import only_data
 
 SCHEMES = ("torch", "file", "hf", "timm", "shrink", "sklearn")
 RANGES = {"width": (1, 4096), "depth": (1, 64), "heads": (1, 64)}
@@ -39,7 +40,8 @@ def load(address: str, *, data: Data, teacher: nn.Module | None = None, trust_re
         return _reference(at, data)
     if at.scheme not in SCHEMES or not at.place:
         known = [*NETS, *(f"{s}:<...>" for s in SCHEMES)]
-        raise refuse("model", address, f"{', '.join(known)}{nearest(at.scheme, [*NETS, *SCHEMES])}")
+        shown = address if at.scheme != "openai" else "openai:…"  # it may hold a key, by mistake
+        raise refuse("model", shown, f"{', '.join(known)}{nearest(at.scheme, [*NETS, *SCHEMES])}")
     if at.scheme == "torch":
         return _callable(at, data)
     if at.scheme == "file":
@@ -159,6 +161,10 @@ def _file(at: Address, data: Data, teacher: nn.Module | None, trust_remote_code:
     except SafetensorError as e:
         raise refuse("file", str(path), f"a whole safetensors file ({e})", "it is damaged: save or fetch it again") from None
     arch = at.options.get("arch", stated)
+    if arch and "arch" not in at.options:
+        only_data("arch", arch, path, f"give the network yourself: file:{path}?arch=…")
+        if parse(arch).scheme == "file":
+            raise refuse("arch", arch, f"a network, as it stands in {path}", "give the network yourself")
     if not arch:
         raise refuse("arch", None, "the address of the network that the weights are for", f"file:{path}?arch=tiny-cnn")
     loaded = load(arch, data=data, teacher=teacher, trust_remote_code=trust_remote_code)
