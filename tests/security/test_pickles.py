@@ -38,8 +38,13 @@ UNSAFE = {"read_pickle", "unsafe_load", "full_load", "load_all", "to_pickle", "e
 
 def wrong(code: str) -> list[str]:
     """What in it could run what a file holds."""
-    found = []
-    for node in ast.walk(ast.parse(code)):
+    found, tree = [], ast.parse(code)
+    safe = {
+        n.name
+        for n in ast.walk(tree)
+        if isinstance(n, ast.ClassDef) and any(ast.unparse(b).endswith("SafeLoader") for b in n.bases)
+    }
+    for node in ast.walk(tree):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
             found += [n for n in names if n.partition(".")[0] in PICKLERS]
@@ -52,7 +57,8 @@ def wrong(code: str) -> list[str]:
         found += [name] if name in ANYWAY or last in UNSAFE else []
         found += [name] if name == "torch.load" and said.get("weights_only") is not True else []
         found += [name] if name in ("np.load", "numpy.load") and said.get("allow_pickle") is not False else []
-        found += [name] if name == "yaml.load" else []
+        loader = [ast.unparse(a) for a in (*node.args[1:], *(k.value for k in node.keywords if k.arg == "Loader"))]
+        found += [name] if name == "yaml.load" and not (loader and set(loader) <= safe) else []
         found += [f"{name}(shell=True)"] if "shell" in given and said.get("shell") is not False else []
         found += [f"{name}(trust_remote_code=True)"] if said.get("trust_remote_code") is True else []
         found += [f"{name}(weights_only)"] if "weights_only" in given and said.get("weights_only") is not True else []
@@ -61,7 +67,7 @@ def wrong(code: str) -> list[str]:
 
 
 @pytest.mark.parametrize("code", ["import pickle", "from joblib import load", "import _pickle as p", "eval('1')", "exec(x)", "torch.load(f)",
-    "torch.load(f, weights_only=False)", "np.load(f)", "np.load(f, allow_pickle=yes)", "yaml.load(f)", "pd.read_pickle(f)", "run('ls', shell=True)", "run(a, shell=b)",
+    "torch.load(f, weights_only=False)", "np.load(f)", "np.load(f, allow_pickle=yes)", "yaml.load(f)", "yaml.load(f, Loader)", "class L(yaml.Loader): pass\nyaml.load(f, Loader=L)", "pd.read_pickle(f)", "run('ls', shell=True)", "run(a, shell=b)",
     "auto.from_pretrained(p, trust_remote_code=True)", "archive.extractall()", "os.system(x)", "compile(x, '', 'exec')"])  # fmt: skip
 def test_what_is_looked_for_is_found(code: str) -> None:
     assert wrong(code)

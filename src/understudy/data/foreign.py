@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from understudy.core.errors import refuse
 from understudy.data import limits
 from understudy.data.address import need
 from understudy.data.images import ENDINGS
+from understudy.data.raw import reading
 
 TABLES = {".csv", ".tsv", ".json", ".jsonl", ".parquet", ".arrow", ".txt"}
 ABOUT = {".md", ".yaml", ".yml", ".cff", ""}  # beside the rows
@@ -76,10 +78,7 @@ def _words(value: Any) -> Iterator[str]:
 
 def pictures(rows: Any, column: str, split: str, place: str) -> Iterator[tuple[str, Any]]:
     """The pictures of a column with their names, decoded by ourselves: a path in the rows may be any."""
-    datasets = need("datasets")
-    import io
-
-    folder = Path(place)
+    datasets, folder = need("datasets"), Path(place)
     for i, row in enumerate(rows.select_columns([column]).cast_column(column, datasets.Image(decode=False))):
         name, held = f"{split} row {i}", row[column]
         if held is None or (held["bytes"] is None and held["path"] is None):
@@ -88,4 +87,6 @@ def pictures(rows: Any, column: str, split: str, place: str) -> Iterator[tuple[s
             path = Path(held["path"])
             if "://" in held["path"] or (folder.is_dir() and not path.resolve().is_relative_to(folder.resolve())):
                 raise refuse("file", held["path"], f"a picture in {place}", "put it there")
-        yield name, limits.picture(io.BytesIO(held["bytes"]) if held["bytes"] is not None else str(path), name)
+        with reading(name, "a picture"):
+            found = limits.picture(io.BytesIO(held["bytes"]) if held["bytes"] is not None else str(path), name)
+        yield name, found

@@ -165,6 +165,10 @@ def picture(file: Any, name: object) -> Any:
         found = Image.open(file, formats=("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM"))
     finally:
         Image.MAX_IMAGE_PIXELS = usual
-    within("pixels", found.width * found.height, name, most)
-    found.load()
+    try:
+        within("pixels", found.width * found.height, name, most)
+        found.load()
+    except BaseException:
+        found.close()
+        raise
     return found
