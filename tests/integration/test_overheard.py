@@ -113,10 +113,10 @@ def test_what_a_server_tells_is_the_models_own_top_k(place: Path, tmp_path: Path
 def test_a_student_learns_from_it_and_from_its_store_alike(place: Path, tmp_path: Path) -> None:
     with serve(behind(place)) as point:
         job = plan(config(place, tmp_path / "live", point.url, method={"name": "kd", "t": 1.0, "a": 1.0})).run()
-        told = label(config(place, tmp_path / "live", point.url), tmp_path / "store")
+        told = label(config(place, tmp_path / "live", point.url), str(tmp_path / "store"))
     assert told.data["finished"]
     stored = config(place, tmp_path / "stored", "http://127.0.0.1:9", method={"name": "kd", "t": 1.0, "a": 1.0}, teacher="none",
-                    lm={"length": 48, "more": 4, "pack": False, "signal": f"store:{tmp_path}/store"})  # fmt: skip
+                    lm={"length": 48, "more": 4, "pack": False}, signal=f"store:{tmp_path}/store")  # fmt: skip
     again = plan(stored).run()
     flat = lambda net: torch.cat([p.detach().flatten() for p in net.parameters()])
     live, store, start = flat(job.student), flat(again.student), flat(language.load(f"hf:{place}/student").net)

@@ -78,6 +78,10 @@ def code_of(view: Any) -> str:
     if view is None:
         return ""
     what = view if inspect.isroutine(view) else type(view)
+    code = getattr(view, "__code__", None)
+    told = (
+        [c for c in code.co_consts if isinstance(c, (int, float, str, type(None)))] if code is not None else []
+    )  # of lambdas on one line
     try:
         source = inspect.getsource(what)
     except (OSError, TypeError):
@@ -88,7 +92,7 @@ def code_of(view: Any) -> str:
         if isinstance(v, (int, float, str, tuple, type(None))) and k != "training"
     }
     numbers = view.state_dict() if isinstance(view, nn.Module) else {}
-    return hashlib.blake2b(f"{source}{plain}{digest(numbers)}".encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(f"{source}{told}{plain}{digest(numbers)}".encode(), digest_size=8).hexdigest()
 
 
 def label(teacher: nn.Module, rows: Iterable[Any], folder: str | os.PathLike[str], encoding: Encoding | None = None, *, taps: tuple[str, ...] = (),
@@ -339,6 +343,7 @@ class Writer:
         whole = self.plan.to_dict() | sums | {"bytes_a_row": round(sums["bytes"] / max(sums["rows"], 1), 3),
                                               "bytes_a_place": round(sums["bytes"] / max(sums["places"], 1), 3), "shards": told}  # fmt: skip
         self.place.write("manifest.json", json.dumps(whole, indent=1) + "\n")
+        self.place.leave()
         return True
 
     @staticmethod

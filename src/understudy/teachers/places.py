@@ -18,7 +18,7 @@ class Place:
     """A folder with plain files in it. Files are there whole or not at all, under a name of their own until they are."""
 
     def __init__(self, address: str | os.PathLike[str]) -> None:
-        self.address = str(address)
+        self.address, self.held = str(address), None  # held: a lock, by its file descriptor
         self.local = None if "://" in self.address.removeprefix("file://") else Path(self.address.removeprefix("file://"))
         if self.local is None:
             self.fs, self.root = _opened(self.address)
@@ -80,10 +80,27 @@ class Place:
             mine.unlink()
 
     def sweep(self) -> None:
-        """Throw away what a kill left half-written."""
-        for name in self.names():
+        """Throw away what a kill left half-written, unless somebody else is at work here; from now on until `leave`, we are."""
+        alone, self.held = True, None
+        if self.local is not None:
+            import fcntl
+
+            self.held = os.open(self.local, os.O_RDONLY)
+            try:
+                fcntl.flock(self.held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a kill lets go of it
+            except OSError:
+                alone = False
+        for name in self.names() if alone else ():
             if name.startswith(".") and name.endswith(".tmp"):
                 self.drop(name)
+        if self.held is not None:
+            fcntl.flock(self.held, fcntl.LOCK_SH)
+
+    def leave(self) -> None:
+        """We aren't at work here any more."""
+        if self.held is not None:
+            os.close(self.held)
+            self.held = None
 
     def drop(self, name: str) -> None:
         """Delete a file."""

@@ -52,6 +52,7 @@ class Recorded(nn.Module):
         if self.plan.heads:
             for name, t in shards.tensors_in(self.place, "head.safetensors", self.plan).items():
                 self.register_buffer(name, t, persistent=False)
+        self.eval()
         self._shards: dict[str, Shard] = {}
         self._look(told["shards"])
 

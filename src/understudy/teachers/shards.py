@@ -166,7 +166,7 @@ def value_said(data: bytes, places: int, column: Column, plan: Plan, book: pack.
         whole = np.frombuffer(data, dtype=np.int8, offset=4 * places).reshape(places, *column.shape)
         return torch.from_numpy(whole.copy()), torch.from_numpy(np.frombuffer(data, dtype=np.float32, count=places).copy())
     if not column.words:
-        return column.unpack(np.frombuffer(data, dtype=np.uint8)[None], 1, places)[0]
+        return column.unpack(np.frombuffer(bytearray(data), dtype=np.uint8)[None], 1, places)[0]
     assert book is not None
     if plan.encoding.lot is None:
         counts, ids, _ = pack.unpack(data, places, book, None)
