@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from understudy.core import registry
 from understudy.core.errors import nearest, refuse
@@ -14,14 +15,10 @@ from understudy.core.fields import check, choice, span
 from understudy.parts.change import Change
 from understudy.track import named
 
-STRICT = {"extra": "forbid", "strict": True}
-
 
 @dataclass(frozen=True)
 class Training:
     """How a student learns. The same budget holds for the student trained alone, to which it is compared."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
     epochs: int = span(30, 1, 10**6)  # passes over the training rows
     batch: int = span(32, 1, 10**6)  # rows a process and step
@@ -44,8 +41,6 @@ class Training:
 class Rows:
     """What to learn from."""
 
-    __pydantic_config__: ClassVar[Any] = STRICT
-
     address: str = "digits"  # digits, folder:..., csv:..., parquet:..., jsonl:..., npz:..., idx:..., hf:...
     target: str = ""  # the column to predict, where there are columns
     text: str = ""  # the column with the text, where there is one
@@ -58,8 +53,6 @@ class Rows:
 @dataclass(frozen=True)
 class Language:
     """What only language models are asked (data.task = "lm")."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
     length: int = span(512, 2, 2**20)  # tokens of a row at most
     pack: bool = True  # several texts in a row, which don't see one another
@@ -86,8 +79,6 @@ SPOKEN_METHOD: dict[str, Any] = {"name": "kd", "t": 1.0, "a": 0.5}
 class Config:
     """A teacher, a student, rows, a method, a budget."""
 
-    __pydantic_config__: ClassVar[Any] = STRICT
-
     teacher: str = "digits"  # an address; one without weights is trained on the labels first
     student: str = "tiny-cnn"
     data: Rows = field(default_factory=Rows)
@@ -102,10 +93,12 @@ class Config:
     track: tuple[str, ...] = ()  # told of the run as it goes: tensorboard, mlflow, wandb, trackio
 
     def __post_init__(self) -> None:
-        check(self.training, "training")
-        check(self.teacher_training, "teacher_training")
-        check(self.data, "data")
-        check(self.lm, "lm")
+        check(self, "")
+        for name, cls in TABLES.items():
+            table = getattr(self, name)
+            if not isinstance(table, cls):
+                raise refuse(name, table, f"a {cls.__name__}", f"understudy.config.{cls.__name__}(...)")
+            check(table, name)
         known = self.signal in ("online", "on-policy") or (self.signal.startswith("store:") and len(self.signal) > 6)
         if not known:
             raise refuse("signal", self.signal, "online, on-policy or store:<folder>", "`understudy label` writes such a folder")
@@ -115,6 +108,8 @@ class Config:
             raise refuse("augment.views", self.augment.views, "0 for language models: views are of pictures")
         if self.lm != Language() and self.data.task != "lm":
             raise refuse("lm", dataclasses.asdict(self.lm), "left as it is: the task isn't lm", "give --task lm")
+        if not isinstance(self.method, dict):
+            raise refuse("method", self.method, "a name, or a table with name and fields", "see `understudy list`")
         object.__setattr__(self, "method", registry.build(self.method).config())
         object.__setattr__(self, "track", named(self.track))
 
@@ -123,58 +118,72 @@ class Config:
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """A .toml, .yaml, .yml or .json file as a dictionary. Raises `Refused` where it's missing or malformed."""
+    """A .toml, .yaml, .yml or .json file as a dictionary. Raises `Refused` where it's missing or malformed, or says a thing twice."""
     import tomllib
 
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            _once([(key.value, None) for key, _ in node.value if isinstance(key, yaml.ScalarNode)])
+            return super().construct_mapping(node, deep)
+
+    def from_yaml(text: str) -> Any:
+        return yaml.load(text, Loader)
+
+    def from_json(text: str) -> Any:
+        return json.loads(text, object_pairs_hook=_once)
+
     path = Path(path)
-    readers = {".toml": tomllib.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load, ".json": json.loads}
+    readers: dict[str, Callable[[str], Any]] = {".toml": tomllib.loads, ".yaml": from_yaml, ".yml": from_yaml, ".json": from_json}
     if path.suffix not in readers:
-        raise refuse("config", str(path), f"a file that ends in {', '.join(readers)}")
+        raise refuse("config", str(path), f"a file that ends in one of {', '.join(readers)}")
     try:
-        found = readers[path.suffix](path.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as e:
-        raise refuse("config", str(path), f"a readable {path.suffix[1:]} file ({str(e).splitlines()[0]})") from None
+        found = readers[path.suffix](path.read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as e:
+        raise refuse("config", str(path), f"a readable {path.suffix[1:]} file", " ".join(str(e).split())) from None
     if not isinstance(found, dict):
-        raise refuse("config", str(path), "a table of settings at the top")
+        raise refuse("config", str(path), "a table of settings at the top", "for instance teacher: digits")
     return found
+
+
+def _once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    made: dict[Any, Any] = {}
+    for key, value in pairs:
+        if key in made:
+            raise ValueError(f"'{key}' is there twice")
+        made[key] = value
+    return made
+
+
+TABLES = {"training": Training, "teacher_training": Training, "data": Rows, "lm": Language, "augment": Change}
 
 
 def build(given: dict[str, Any]) -> Config:
     """A checked configuration from plain data; unknown keys and values out of range are refused by name. `data` and `method` may be
     given as one word, `track` as several with commas: {'data': 'digits', 'method': 'kd', 'track': 'mlflow,wandb'}."""
-    from pydantic import TypeAdapter, ValidationError
-
     given = dict(given)
     for key, inner in (("data", "address"), ("method", "name")):
         if isinstance(given.get(key), str):
             given[key] = {inner: given[key]}
-    if isinstance(given.get("track"), str):
-        given["track"] = named(given["track"])
-    if isinstance(given.get("data"), dict) and given["data"].get("task") == "lm":
-        given["training"] = SPOKEN | dict(given.get("training", {}))
-        given["data"] = SPOKEN_ROWS | given["data"]
+    tables = {name: _known(cls, given[name], name) for name, cls in TABLES.items() if name in given}
+    if tables.get("data", {}).get("task") == "lm":
+        tables["training"] = SPOKEN | tables.get("training", {})
+        tables["data"] = SPOKEN_ROWS | tables["data"]
         given.setdefault("method", SPOKEN_METHOD)
-    try:
-        return TypeAdapter(Config).validate_json(
-            json.dumps(given)
-        )  # as JSON, where a table may stand for a dataclass even under strict rules
-    except ValidationError as e:
-        first = e.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            owner = (
-                {"training": Training, "teacher_training": Training, "data": Rows, "lm": Language}.get(
-                    str(first["loc"][0]), Config
-                )
-                if len(first["loc"]) > 1
-                else Config
-            )
-            known = [f.name for f in dataclasses.fields(owner)]
-            raise refuse(where, first["input"], f"{', '.join(known)} can be set{nearest(str(first['loc'][-1]), known)}") from None
-        error = first.get("ctx", {}).get("error")
-        raise (error if isinstance(error, ValueError) else refuse(where, first["input"], first["msg"])) from None
+    made = {name: TABLES[name](**table) for name, table in tables.items()}
+    return Config(**_known(Config, given, "") | made)
+
+
+def _known(cls: Any, given: Any, where: str) -> dict[str, Any]:
+    """A table, of which every key is a field. Raises `Refused`."""
+    known = [f.name for f in dataclasses.fields(cls)]
+    if not isinstance(given, dict):
+        raise refuse(where, given, f"a table of {', '.join(known)}", "leave it out")
+    for key, value in given.items():
+        if key not in known:
+            raise refuse(f"{where}.{key}" if where else str(key), value, f"{', '.join(known)} can be set{nearest(key, known)}")
+    return dict(given)
 
 
 def to_toml(config: Config) -> str:

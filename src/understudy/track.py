@@ -37,6 +37,8 @@ NOT_FOUND = ("config", "settings", "environment", "history")  # parts of finding
 
 def named(given: str | Sequence[str]) -> tuple[str, ...]:
     """Names of trackers, once each: of 'mlflow,wandb' or of a sequence. Raises `Refused` where one isn't known."""
+    if not isinstance(given, (str, list, tuple)):
+        raise refuse("track", given, f"names with commas, or a list: {', '.join(TRACKERS)}")
     words = given.split(",") if isinstance(given, str) else given
     names = tuple(dict.fromkeys(str(w).strip() for w in words if str(w).strip()))
     for name in names:

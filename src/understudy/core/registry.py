@@ -48,7 +48,7 @@ def add(cls: type[Method]) -> None:
 
 def get(name: str) -> type[Method]:
     """The method's class; 'ls-kd' and 'ls_kd' are the same. Raises `Refused` with the nearest names."""
-    name = name.replace("_", "-")
+    name = str(name).replace("_", "-")
     if name not in _LOADED:
         if name in ELSEWHERE:
             importlib.import_module(ELSEWHERE[name])
@@ -64,7 +64,9 @@ def build(config: Mapping[str, Any]) -> Method:
     from understudy.core.method import unknown_fields
 
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if k != "name"}
-    cls = get(str(config.get("name", "")))
+    if "name" not in config:
+        raise refuse("method.name", None, "a registered method", "see `understudy list`")
+    cls = get(config["name"])
     unknown_fields(cls, given)
     return cls(**given)
 
