@@ -88,8 +88,9 @@ def _code(e: Exception) -> int | None:
 
 
 def _line(e: Exception) -> str:
-    if not isinstance(e, typer.TyperException):
-        return " ".join(str(e).split())
+    if not isinstance(e, typer.TyperException):  # words of a file or a server may hold what a terminal obeys
+        said = " ".join(str(e).split())
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in said)
     ctx = getattr(e, "ctx", None)
     return f"{e.format_message().strip().rstrip('.')} (see `{ctx.command_path if ctx else 'understudy'} --help`)"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -32,7 +33,7 @@ def model_card(f: Findings, license: str | None = None, *, stem: str = "student"
     license: an identifier of the hub's list; left out where it isn't known, because a student may inherit its teacher's. stem: of
     the files' names beside the card. transformers: they are a folder that Transformers opens.
     """
-    front = yaml.safe_dump(_front(f, license, transformers), sort_keys=False, allow_unicode=True, width=1000)
+    front = yaml.safe_dump(_named(_front(f, license, transformers)), sort_keys=False, allow_unicode=True, width=1000)
     return f"---\n{front}---\n\n{_text(f, _pipeline(f) if transformers else _onnx(f, stem) + _torch(stem))}"
 
 
@@ -59,41 +60,37 @@ def _text(f: Findings, use: str) -> str:
     said = words.headline(f)
     models = [(who, m) for who, m in (("teacher", f.teacher), ("student", f.student), ("student alone", f.alone)) if m]
     rows = "\n".join(
-        f"| {who}: {_cell(m.name)} | {words.score(f, m.score)} | {f'{m.parameters:,}' if m.parameters else '–'} "
+        f"| {who}: {_line(m.name)} | {words.score(f, m.score)} | {f'{m.parameters:,}' if m.parameters else '–'} "
         f"| {words.size(m.bytes) if m.bytes else '–'} | {words.milliseconds(m.latency_ms)} |"
         for who, m in models
     )
     gain = words.gain(f)
     url = paper_url(f.method.paper)
-    paper = f"[{f.method.paper}]({url})" if url else _line(f.method.paper)
+    paper = f"[{_line(f.method.paper)}]({url})" if url else _line(f.method.paper)
     settings = ", ".join(_line(f"{k} = {v}") for k, v in f.method.config.items() if k != "name")
-    rows_of = ", ".join(f"{n:,} {split}" for split, n in f.data.splits.items())
+    rows_of = ", ".join(f"{n:,} {_line(split)}" for split, n in f.data.splits.items())
     return f"""# {_line(f.student.name)}
 
-{said.text[0].upper()}{said.text[1:]} ({", ".join(said.rest)}).
+{_line(said.text[0].upper() + said.text[1:])} ({_line(", ".join(said.rest))}).
 
-A small model that stands in for {_line(f.teacher.name)} on {_line(f.data.name)} ({rows_of} rows; task: {f.task}), distilled with
-Understudy by the method `{f.method.name}`.
+A small model that stands in for {_line(f.teacher.name)} on {_line(f.data.name)} ({rows_of} rows; task: {_line(f.task)}), distilled with
+Understudy by the method {_code(f.method.name)}.
 
-| model | {f.metric} | parameters | size | latency, one row |
+| model | {_line(f.metric)} | parameters | size | latency, one row |
 |---|---:|---:|---:|---:|
 {rows}
 
-{f"The student is {gain}." if gain else "The same student was not trained alone, so what the teacher was worth is not known."}
+{f"The student is {_line(gain)}." if gain else "The same student was not trained alone, so what the teacher was worth is not known."}
 
 ## How it was made
 
-Method `{f.method.name}`{f", {paper}" if paper else ""}{f", with {settings}" if settings else ""}:
+Method {_code(f.method.name)}{f", {paper}" if paper else ""}{f", with {settings}" if settings else ""}:
 
-```text
-{f.method.equation or "(no equation given)"}
-```
+{_block(f.method.equation or "(no equation given)", "text")}
 
 Made again by:
 
-```sh
-{f.command}
-```
+{_block(f.command, "sh")}
 
 ## How to use it
 
@@ -101,11 +98,11 @@ Made again by:
 
 - Measured once, on {f.data.splits.get("test", 0):,} test rows of the training rows' own source; of other data nothing is known.
 - It {_agrees(f)}, mistakes included, and inherits the teacher's biases and licence terms.
-- Latency is the median on {f.environment.get("machine", "one machine")}, one row at a time; elsewhere it differs.
+- Latency is the median on {_line(f.environment.get("machine", "one machine"))}, one row at a time; elsewhere it differs.
 
 ## Citation
 
-The method: {paper or f.method.name}.
+The method: {paper or _line(f.method.name)}.
 """
 
 
@@ -173,12 +170,32 @@ def _reading(f: Findings) -> str:
 
 
 def _line(text: str) -> str:
-    """A user's words inside Markdown: one line, no HTML."""
-    return " ".join(text.split()).replace("<", "&lt;")
+    """Words from outside inside Markdown, which stay the words that they are: one line, no markup, nothing that turns writing around."""
+    plain = words.seen(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*\[\]|])|(?<![^\W_])(_)|(_)(?![^\W_])", r"\\\g<0>", plain)
 
 
-def _cell(text: str) -> str:
-    return _line(text).replace("|", "\\|")
+def _code(text: str) -> str:
+    """Words from outside as a span of code, which no backtick of theirs ends."""
+    plain = words.seen(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", plain)), default=0))
+    return f"{fence}{plain}{fence}" if len(fence) == 1 else f"{fence} {plain} {fence}"
+
+
+def _block(text: str, language: str) -> str:
+    """Lines from outside as a block of code, which no line of theirs ends."""
+    plain = "\n".join(words.marked(line) for line in text.splitlines())
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", plain)), default=0))
+    return f"{fence}{language}\n{plain}\n{fence}"
+
+
+def _named(value: Any) -> Any:
+    """What stands at the head of the card, with nothing that can't be seen."""
+    if isinstance(value, dict):
+        return {_named(k): _named(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_named(v) for v in value]
+    return words.seen(value) if isinstance(value, str) else value
 
 
 # ---------------------------------------------------------------------------------------------------------------- language models
@@ -202,23 +219,25 @@ def spoken_card(f: Spoken, license: str | None = None) -> str:
         "metrics": list(given),
         "model-index": [{"name": student.name, "results": [result]}],
     }
-    shown = yaml.safe_dump({k: v for k, v in front.items() if v is not None}, sort_keys=False, allow_unicode=True, width=1000)
+    shown = yaml.safe_dump(
+        _named({k: v for k, v in front.items() if v is not None}), sort_keys=False, allow_unicode=True, width=1000
+    )
     return f"---\n{shown}---\n\n{_spoken_text(f)}"
 
 
 def _spoken_text(f: Spoken) -> str:
     told, gain, url = spoken.headline(f), spoken.gain(f), paper_url(f.paper)
     student, teacher = f.heard["student"], f.heard.get("teacher")
-    paper = f"[{f.paper}]({url})" if url else _line(f.paper)
+    paper = f"[{_line(f.paper)}]({url})" if url else _line(f.paper)
     settings = ", ".join(_line(f"{k} = {v}") for k, v in f.config.items() if k != "name")
     rows = "\n".join(
-        f"| {who}: {_cell(f.heard[who].name)} | {spoken.perplexity(f.heard[who].perplexity)} | {f.heard[who].parameters:,} "
+        f"| {who}: {_line(f.heard[who].name)} | {spoken.perplexity(f.heard[who].perplexity)} | {f.heard[who].parameters:,} "
         f"| {words.size(f.heard[who].bytes)} | {f.heard[who].speed:,.0f} |"
         for who in spoken.CAST
         if who in f.heard
     )
     worth = (
-        f"The student is {gain}."
+        f"The student is {_line(gain)}."
         if gain
         else "The same student was not trained alone, so what the teacher was worth is not known."
     )
@@ -230,10 +249,10 @@ def _spoken_text(f: Spoken) -> str:
     said = ", ".join(f"{n:,} {split}" for split, n in f.tokens.items())
     return f"""# {_line(student.name)}
 
-{told.text[0].upper()}{told.text[1:]}{f" ({', '.join(told.rest)})" if told.rest else ""}.
+{_line(told.text[0].upper() + told.text[1:])}{f" ({_line(', '.join(told.rest))})" if told.rest else ""}.
 
-A language model of {student.parameters:,} parameters{f" that stands in for {_line(teacher.name)}" if teacher else ""}, trained on {_line(f.data)} ({said} tokens)
-with Understudy by the method `{f.method}`.
+A language model of {student.parameters:,} parameters{f" that stands in for {_line(teacher.name)}" if teacher else ""}, trained on {_line(f.data)} ({_line(said)} tokens)
+with Understudy by the method {_code(f.method)}.
 
 | model | perplexity | parameters | size | tokens judged a second |
 |---|---:|---:|---:|---:|
@@ -249,17 +268,13 @@ with Understudy by the method `{f.method}`.
 
 ## How it was made
 
-Method `{f.method}`{f", {paper}" if paper else ""}{f", with {settings}" if settings else ""}; the teacher's word came from: {_line(f.signal)}.
+Method {_code(f.method)}{f", {paper}" if paper else ""}{f", with {settings}" if settings else ""}; the teacher's word came from: {_line(f.signal)}.
 
-```text
-{f.equation or "(no equation given)"}
-```
+{_block(f.equation or "(no equation given)", "text")}
 
 Made again by:
 
-```sh
-{f.command}
-```
+{_block(f.command, "sh")}
 
 ## Limits
 
@@ -269,7 +284,7 @@ Made again by:
 
 ## Citation
 
-The method: {paper or f.method}.
+The method: {paper or _line(f.method)}.
 """
 
 

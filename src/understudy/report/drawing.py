@@ -101,10 +101,15 @@ def svg(figure: Figure, name: str, told: Mapping[str, str] | None = None) -> str
     text = re.sub(r'<g id="[^"]*">', "<g>", text)  # numbered by kind, so they repeat from figure to figure
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r'\1 aria-hidden="true"', text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r"'DejaVu Sans'[^;\"]*", "Inter, system-ui, sans-serif", text)
-    for paint, role in PAINT.items():
-        text = text.replace(paint, f"var(--{role}, {paint})")
+    text = re.sub(r"<[^<>]*>", lambda tag: _painted(tag[0]), text)  # words between tags stay as they are
     return re.sub(r"\n\s*", "\n", re.sub(r"[\x00-\x08\x0b-\x1f]", "", text))  # XML has no such characters
+
+
+def _painted(tag: str) -> str:
+    tag = re.sub(r"'DejaVu Sans'[^;\"]*", "Inter, system-ui, sans-serif", tag)
+    for paint, role in PAINT.items():
+        tag = tag.replace(paint, f"var(--{role}, {paint})")
+    return tag
 
 
 def note(ax: Axes, x: float, y: float, text: str, colour: str, *, ha: str) -> None:

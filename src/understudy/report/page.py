@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -57,7 +58,7 @@ def paper_url(paper: str) -> str | None:
     """The address of 'arXiv:...' or 'doi:...'; None of anything else, which is shown and not linked."""
     kind, _, number = paper.partition(":")
     site = {"arxiv": "https://arxiv.org/abs/", "doi": "https://doi.org/"}.get(kind.lower())
-    return site + number if site and number else None
+    return site + quote(number, safe="/:;.") if site and number else None
 
 
 def duration(seconds: float) -> str:

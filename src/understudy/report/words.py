@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 
 from understudy.report.findings import Findings
 from understudy.report.shares import is_share
 
+TURNS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # of writing from right to left
 UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))
 
 
@@ -17,6 +19,18 @@ class Headline:
     good: bool
     text: str
     rest: tuple[str, ...]
+
+
+def marked(text: object) -> str:
+    """Text in which nothing is hidden: for controls, and marks that turn writing around, stands their number, as U+202E."""
+    return "".join(
+        f"U+{ord(c):04X}" if c in TURNS or (unicodedata.category(c) in ("Cc", "Cs") and not c.isspace()) else c for c in str(text)
+    )
+
+
+def seen(text: object) -> str:
+    """`marked`, in one line."""
+    return " ".join(marked(text).split())
 
 
 def percent(share: float) -> str:
