@@ -30,13 +30,18 @@ class Address:
 
 
 def parse(address: str) -> Address:
+    """Raises `Refused` where it isn't text, or its options can't be told apart."""
+    if not isinstance(address, str):
+        raise refuse("address", address, "text, scheme:place", "for instance 'csv:rows.csv'")
     head, _, query = address.partition("?")
     scheme, _, place = head.partition(":")
     try:
         pairs = parse_qsl(query, strict_parsing=True, keep_blank_values=True) if query else []
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError
     except ValueError:
         shown = address if scheme != "openai" else "openai:…"  # it may hold a key, by mistake
-        raise refuse("address", shown, "options as in a URL", "write ?name=value&name=value") from None
+        raise refuse("address", shown, "options as in a URL, each once", "write ?name=value&name=value") from None
     return Address(address, scheme, place, dict(pairs))
 
 

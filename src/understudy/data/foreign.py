@@ -61,7 +61,7 @@ def _front(path: Path) -> Any:
     try:
         found = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as e:
-        raise refuse("hf", str(path), f"a card with readable YAML ({type(e).__name__})") from None
+        raise refuse("hf", str(path), f"a card with readable YAML ({type(e).__name__})", "mend or remove it") from None
     return found.get("configs") if isinstance(found, dict) else None
 
 

@@ -27,8 +27,17 @@ def csv(place: str, ask: Ask) -> Raw:
 
 
 def _comma_separated(path: Path) -> Any:
+    pandas = need("pandas")
+    with limits.opened(path) as file:  # pandas itself gives a second column of a name another one
+        names = pandas.read_csv(file, header=None, nrows=1, dtype=str).iloc[0].tolist()
+    if twice := [n for i, n in enumerate(names) if n in names[:i]]:
+        raise refuse("column", twice[0], f"a name that is there once in {path}", "rename one of them, or take it out")
     with limits.opened(path) as file:
-        return need("pandas").read_csv(file)
+        table = pandas.read_csv(file)
+    if not isinstance(table.index, pandas.RangeIndex):  # what it makes of a first column without a name
+        mend = "is a name missing, or a comma in a cell without quotes?"
+        raise refuse("file", str(path), f"rows of as many cells as there are names, {len(names)}; they have more", mend)
+    return table
 
 
 def parquet(place: str, ask: Ask) -> Raw:
@@ -57,7 +66,7 @@ def _lines(path: Path) -> Any:
             names |= rows[-1].keys()
         limits.within("unpacked", 8 * len(rows) * len(names), path, limits.room(path))  # a table has a cell for each
     if not all(isinstance(row, dict) for row in rows):
-        raise refuse("file", str(path), "a JSON object a line")
+        raise refuse("file", str(path), "a JSON object a line", 'for instance {"a": 1, "label": 0}')
     return need("pandas").DataFrame(rows)
 
 
@@ -73,7 +82,10 @@ def _files(place: str, ask: Ask, endings: Sequence[str], read: Callable[[Path], 
         }
         if "train" not in paths:
             raise refuse(
-                "folder", str(path), f"a folder with train.{endings[0]} (and valid.{endings[0]}, test.{endings[0]}) in it"
+                "folder",
+                str(path),
+                f"a folder with train.{endings[0]} (and valid.{endings[0]}, test.{endings[0]}) in it",
+                "put the file there, or name it",
             )
     frames = {}
     for split, file in paths.items():
@@ -98,6 +110,8 @@ def _raw(frames: dict[str, Any], ask: Ask) -> Raw:
     text = ask.text or next((c for c in TEXTS if c in columns and c != target), None)
     if text is not None and text not in columns:
         raise refuse("text", text, f"a column: {', '.join(columns)}{nearest(text, columns)}")
+    if text == target:
+        raise refuse("text", text, "another column than the target", "give target=<column>")
     parts = {}
     for split, frame in frames.items():
         for column in (target, text) if text else columns:
@@ -107,7 +121,12 @@ def _raw(frames: dict[str, Any], ask: Ask) -> Raw:
                 )
         labels = [None if _missing(v) else v for v in frame[target].tolist()]
         if text:
-            parts[split] = Part(["" if _missing(v) else str(v) for v in frame[text].tolist()], labels)
+            texts = ["" if _missing(v) else str(v) for v in frame[text].tolist()]
+            if not any(t.strip() for t in texts):
+                raise refuse(
+                    "text", text, f"a column with words in some {split} row", "name the column with the texts: ?text=<column>"
+                )
+            parts[split] = Part(texts, labels)
         else:
             parts[split] = Part(frame.drop(columns=target), labels)
     return Raw("text" if text else "table", parts)

@@ -59,7 +59,12 @@ def folder(place: str, ask: Ask) -> Raw:
     for split, top in ({"train": root} if "train" not in tops else tops).items():
         files = sorted(f for f in top.glob("*/*") if f.suffix.lower() in ENDINGS)
         if not files:
-            raise refuse("folder", str(top), f"folders named after classes, with {', '.join(sorted(ENDINGS))} files in them")
+            raise refuse(
+                "folder",
+                str(top),
+                f"folders named after classes, with {', '.join(sorted(ENDINGS))} files in them",
+                "put each picture into its class's folder",
+            )
         found[split] = files
 
     def opened(files: list[Path]) -> Iterable[tuple[str, Any]]:
@@ -77,7 +82,9 @@ def idx(place: str, ask: Ask) -> Raw:
     for split, stem in (("train", "train"), ("test", "t10k")):
         x, y = _idx(root, f"{stem}-images", 3), _idx(root, f"{stem}-labels", 1)
         if len(x) != len(y):
-            raise refuse("labels", len(y), f"as many as there are pictures in {stem}-images: {len(x)}")
+            raise refuse(
+                "labels", len(y), f"as many as there are pictures in {stem}-images: {len(x)}", "both have to be of one set"
+            )
         parts[split] = Part(torch.from_numpy(x)[:, None], y.tolist())
     return Raw("image", parts)
 
@@ -86,7 +93,9 @@ def _idx(root: Path, stem: str, dims: int) -> np.ndarray[Any, Any]:
     names = [f"{stem}{dot}idx{dims}-ubyte{gz}" for dot in "-." for gz in ("", ".gz")]
     path = next((root / n for n in names if (root / n).is_file()), None)
     if path is None:
-        raise refuse("folder", str(root), f"a folder with {names[0]} (or .gz) in it")
+        raise refuse(
+            "folder", str(root), f"a folder with {names[0]} (or .gz) in it", "fetch it there: the four files of MNIST's format"
+        )
     with reading(path, "IDX"):
         with limits.opened(path) as file:
             head = file.read(4 * dims + 4)
@@ -119,10 +128,12 @@ def npz(place: str, ask: Ask) -> Raw:
         if f"y{end}" not in held:
             raise refuse("file", str(path), f"y{end} beside x{end}", f"it holds {', '.join(held)}")
         x, y = held[f"x{end}"], held[f"y{end}"]
-        if x.ndim not in (2, 3, 4) or x.dtype.kind not in "biuf":
-            raise refuse(f"x{end}", f"{x.dtype}{list(x.shape)}", "numbers [N,D], [N,H,W], [N,C,H,W] or [N,H,W,C]")
+        if x.ndim not in (2, 3, 4) or x.dtype.kind not in "biuf" or (x.ndim > 2 and not x.size):
+            raise refuse(
+                f"x{end}", f"{x.dtype}{list(x.shape)}", "numbers [N,D], [N,H,W], [N,C,H,W] or [N,H,W,C], no side of them 0"
+            )
         if y.ndim not in (1, 2) or len(x) != len(y):
-            raise refuse(f"y{end}", list(y.shape), f"[{len(x)}] or [{len(x)},C], a label a row of x{end}")
+            raise refuse(f"y{end}", list(y.shape), f"[{len(x)}] or [{len(x)},C]", f"give a label a row of x{end}")
         parts[split] = Part(_features(x), _labels(y))
     return Raw("table" if held["x" + next(iter(ends))].ndim == 2 else "image", parts)
 

@@ -82,6 +82,8 @@ def load(
         if name not in known and value != DEFAULTS.get(name):
             raise refuse(name, value, f"'{at.scheme}' takes {', '.join(known)}")
     ask = _checked(given | at.options)
+    if at.scheme == "digits" and at.place:
+        raise refuse("data", address, "digits alone, or with options", "write digits")
     return _data(at.text, read(at.place, ask), ask)
 
 
@@ -145,13 +147,15 @@ def _plain(v: Any, task: Task) -> Any:
     """A label as text (classify), a tuple of texts (multilabel) or a float (regress); None where there is none."""
     if (isinstance(v, str) and not v.strip()) or (isinstance(v, float) and math.isnan(v)):
         return None
-    nested = isinstance(v, (list, tuple, np.ndarray))
+    nested = isinstance(v, (list, tuple, dict, np.ndarray))
     if v is None or (task == "regress" and isinstance(v, (int, float))):
         return None if v is None else float(v)
     if task == "multilabel":
-        return tuple(_word(i) for i in (v if nested else str(v).split("|")))
+        return tuple(_word(i) for i in (v if nested and not isinstance(v, dict) else str(v).split("|")))
     if nested:
-        raise refuse("label", list(v), f"a single value for task={task}", "task=multilabel takes lists")
+        raise refuse(
+            "label", v if isinstance(v, dict) else list(v), f"a single value for task={task}", "task=multilabel takes lists"
+        )
     if task == "classify":
         return _word(v)
     try:
@@ -245,7 +249,12 @@ def _pictures(features: dict[str, Tensor]) -> dict[str, Tensor]:
     train = features["train"]
     for s, t in features.items():
         if t.shape[1:] != train.shape[1:]:
-            raise refuse(f"{s} pictures", list(t.shape[1:]), f"the training rows' shape {list(train.shape[1:])}")
+            raise refuse(
+                f"{s} pictures",
+                list(t.shape[1:]),
+                f"the training rows' shape {list(train.shape[1:])}",
+                "bring all to one size and one number of channels",
+            )
         if t.is_floating_point() and not t.isfinite().all():
             raise refuse(f"{s} pictures", "NaN or infinite", "finite numbers", "mend or drop those rows")
     if train.dtype == torch.uint8:

@@ -63,8 +63,13 @@ class Raw:
 
 
 def existing(place: str, field: str) -> Path:
-    path = Path(place).expanduser()
-    if not place or not path.exists():
+    path = Path(place)
+    try:
+        path = path.expanduser()
+        there = bool(place) and path.exists()
+    except (OSError, ValueError, RuntimeError):  # too long a name, letters that none may have, a user that isn't there
+        there = False
+    if not there:
         raise refuse(field, place, "a file or folder that exists", f"there is none at {path.absolute()}")
     return path
 
