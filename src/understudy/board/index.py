@@ -134,7 +134,7 @@ class Index:
             prefix, folder, depth = below.pop()
             try:
                 with os.scandir(folder) as entries:
-                    inside = [e for e in entries if not e.name.startswith(".") and e.is_dir()]
+                    inside = [e for e in entries if not e.name.startswith(".") and e.is_dir() and self._ours(e)]
             except OSError:
                 continue
             for e in inside:
@@ -146,6 +146,10 @@ class Index:
                         below.append((f"{name}/", e.path, depth + 1))
                 except OSError:  # gone in between
                     continue
+
+    def _ours(self, entry: os.DirEntry[str]) -> bool:
+        """A link may lead to another place below the folder, and nowhere else."""
+        return not entry.is_symlink() or Path(entry.path).resolve().is_relative_to(self.folder.resolve())
 
     # what is asked of it ----------------------------------------------------------------------------------------------------------
 
@@ -214,7 +218,7 @@ class Index:
         """Start a run, and return its name. Raises `Refused` where that name is taken or none."""
         with self._lock:
             name = launch.named(wish)
-            if (self.look(now=True) and name in self._rows) or (self.folder / name).exists():
+            if (self.look(now=True) and name in self._rows) or os.path.lexists(self.folder / name):
                 raise refuse("name", name, "a run that isn't there yet", "choose another name")
             asked = {"method": wish.method or "kd", "objects": []} | wish.model_dump(
                 include={"teacher", "student", "data", "task", "seed"}
@@ -229,8 +233,19 @@ class Index:
             row, run = self.row(name), self._run(name)
             if row["state"] not in OPEN:
                 raise refuse("run", name, "one that rests", f"it is {row['state']}")
+            self._keeps_to_itself(run)
             self._launched[name] = launch.launch(self.folder, name, ["resume", str(run.folder)], {}, self.program)
             self.look(now=True)
+
+    def _keeps_to_itself(self, run: Kept) -> None:
+        """Raises `Refused` where going on would write outside of the board's folder."""
+        ours, mend = self.folder.resolve(), f"look at it, and go on by `understudy resume {run.folder}`"
+        for path in run.folder.rglob("*"):
+            if path.is_symlink() and not path.resolve().is_relative_to(ours):
+                raise refuse("run", run.name, f"a folder that writes nowhere else; {path.name} is a link out of it", mend)
+        where = Path(reading.word(reading.table(run.config.value.get("config")).get("folder")))
+        if (where.is_absolute() or ".." in where.parts) and not where.resolve().is_relative_to(ours):
+            raise refuse("run", run.name, f"one that keeps what it makes in {self.folder}; it names {where}", mend)
 
     def stop(self, name: str) -> None:
         """Interrupt a run, which saves and can go on later; a second time interrupts it at once. Raises `Refused` where it doesn't run

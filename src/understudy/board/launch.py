@@ -109,7 +109,10 @@ def launch(folder: Path, name: str, arguments: Sequence[str], asked: dict[str, A
     """Start it in a session of its own, so that it outlives the page; its output goes to a file."""
     log = folder / LOGS / f"{name.replace('/', '+')}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as out:
+    if log.parent.is_symlink():
+        raise refuse("folder", str(log.parent), "a folder, and no link to one", "remove the link")
+    log.unlink(missing_ok=True)  # it may be a link to another file
+    with log.open("xb") as out:
         process = subprocess.Popen(
             [*program, *arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
         )

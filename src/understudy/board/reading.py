@@ -6,6 +6,8 @@ import json
 import math
 import os
 import re
+import stat
+import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Any
 
 from understudy.report.shares import is_share
 
+MOST = 2**27  # bytes of a file that are read
+DEEP = 20  # tables inside of tables of a configuration that are told apart
 NAMED = re.compile(r"(\d{4}-\d\d-\d\d-\d{6})(?:-|$)")  # a run's name begins with when it was begun
 Measure = tuple[str, str, Any]  # name, kind (share, score, number, count, bytes, ms, seconds), value
 
@@ -34,12 +38,18 @@ def table(value: Any) -> dict[str, Any]:
 
 def number(value: Any) -> float | None:
     """The value where it is a finite number."""
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) else None
+    known = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return value if known else None
 
 
 def word(value: Any) -> str:
     """The value where it is text, else nothing."""
     return value if isinstance(value, str) else ""
+
+
+def plain(s: os.stat_result) -> bool:
+    """Whether it is a file that ends, and soon: no pipe, no device."""
+    return stat.S_ISREG(s.st_mode) and s.st_size <= MOST
 
 
 class Read:
@@ -58,6 +68,8 @@ class Read:
             stamp = (s.st_ino, s.st_mtime_ns, s.st_size)
             if stamp != self.stamp:
                 self.stamp, self.error = stamp, ""
+                if not plain(s):
+                    raise OSError
                 self.value = table(loads(self.path.read_bytes()))
         except FileNotFoundError:
             self.stamp, self.value, self.error = None, {}, ""
@@ -79,6 +91,8 @@ class Points:
     def look(self) -> list[dict[str, Any]]:
         """All points so far; a line that is being written is left for the next look."""
         try:
+            if not plain(os.stat(self.path)):
+                raise OSError
             with open(self.path, "rb") as f:
                 s = os.fstat(f.fileno())
                 if (s.st_dev, s.st_ino) != self.which or s.st_size < self.at:
@@ -103,7 +117,7 @@ class Points:
 def _point(line: bytes) -> dict[str, Any] | None:
     try:
         p = table(loads(line))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return p if isinstance(p.get("phase"), str) and number(p.get("step")) is not None else None
 
@@ -131,12 +145,12 @@ def begun(name: str, *otherwise: Any) -> float:
     return next((v for v in otherwise if number(v) is not None), time.time())
 
 
-def settings(config: dict[str, Any]) -> dict[str, Any]:
+def settings(config: dict[str, Any], deep: int = DEEP) -> dict[str, Any]:
     """A configuration as `training.lr` -> 0.05."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, dict):
-            flat |= {f"{key}.{k}": v for k, v in settings(value).items()}
+            flat |= {f"{key}.{k}": v for k, v in settings(value, deep - 1).items()} if deep else {key: "…"}
         else:
             flat[key] = value
     return flat
