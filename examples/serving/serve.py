@@ -9,7 +9,11 @@ import numpy as np
 import onnxruntime as ort
 import uvicorn
 from fastapi import FastAPI, HTTPException
+from fastapi.responses import JSONResponse
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+BODY = 4_000_000  # bytes of a request
+HOSTS = ["127.0.0.1", "localhost"]  # the names that it is asked by; else any page could have its own name lead here
 DTYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 
 
@@ -18,7 +22,15 @@ def serving(path: str, most: int = 256) -> FastAPI:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1  # one thread a request: small networks have no work for more, and requests come together
     session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    app = FastAPI(title=f"student {path}")
+    app = FastAPI(title=f"student {path}", docs_url=None, redoc_url=None)  # those pages load scripts from elsewhere
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)
+
+    @app.middleware("http")
+    async def small(request, go_on):
+        size = request.headers.get("content-length", "0" if request.method in ("GET", "HEAD") else "")
+        if not size.isdecimal() or int(size) > BODY:
+            return JSONResponse({"detail": f"a request of at most {BODY:,} bytes, which says how long it is"}, 413)
+        return await go_on(request)
 
     @app.post("/predict")  # not async: FastAPI gives it a thread, and ONNX Runtime lets others run meanwhile
     def predict(rows: dict[str, list]) -> dict[str, list]:
@@ -42,7 +54,11 @@ def batch(wanted, rows, most):
     kinds = "iu" if wanted.type == "tensor(int64)" else "iuf"
     if x.dtype.kind not in kinds or not 0 < len(x) <= most or x.shape[1:] != shape or not np.isfinite(x).all():
         raise HTTPException(422, f"{wanted.name}: 1 to {most} rows of {shape} {wanted.type[7:-1]}s, not {x.shape} of {x.dtype}")
-    return x.astype(DTYPES[wanted.type])
+    with np.errstate(over="ignore"):
+        x = x.astype(DTYPES[wanted.type])
+    if not np.isfinite(x).all():
+        raise HTTPException(422, f"{wanted.name}: numbers within the range of {wanted.type[7:-1]}s")
+    return x
 
 
 if __name__ == "__main__":
