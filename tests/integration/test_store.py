@@ -125,7 +125,7 @@ class TestEncodings:
         stored = Recorded(place / "plain")
         (features,) = (c.size() for k, c in stored.plan.columns.items() if k.startswith("at "))
         told = manifest(Place(place / "plain"))
-        held = told["bytes"] - told["rows"] * (40 + features + 12)
+        held = told["bytes"] - told["rows"] * (40 + features + 16)
         assert 0 < held < 2000 * len(told["shards"])
 
     def test_a_method_that_reads_logits_says_so(self, place: Path, tmp_path: Path) -> None:

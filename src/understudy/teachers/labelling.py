@@ -113,14 +113,17 @@ def label(teacher: nn.Module, rows: Iterable[Any], folder: str | os.PathLike[str
     with torch.no_grad(), evaluating(teacher):
         ask = Asker(teacher, first, encoding or Encoding(), taps=taps, views=views, code=code, precision=precision, shard=shard)
         writer = Writer(folder, ask.plan, ask.weights, alone=share[1] == 1)
-        done, files = 0, []
-        for i, (file, x, key) in enumerate(writer.parts(itertools.chain([first], rows))):
-            if file and i % share[1] == share[0] and not writer.has(file, key):
-                writer.write(file, key, ask.all(x, key, batch))
-            files += [file] if file else []
-            done += len(key)
-            progress(done)
-    return writer.finish(files)
+        try:
+            done, files = 0, []
+            for i, (file, x, key) in enumerate(writer.parts(itertools.chain([first], rows))):
+                if file and i % share[1] == share[0] and not writer.has(file, key):
+                    writer.write(file, key, ask.all(x, key, batch))
+                files += [file] if file else []
+                done += len(key)
+                progress(done)
+            return writer.finish(files)
+        finally:
+            writer.place.leave()
 
 
 class Asker:
@@ -343,7 +346,6 @@ class Writer:
         whole = self.plan.to_dict() | sums | {"bytes_a_row": round(sums["bytes"] / max(sums["rows"], 1), 3),
                                               "bytes_a_place": round(sums["bytes"] / max(sums["places"], 1), 3), "shards": told}  # fmt: skip
         self.place.write("manifest.json", json.dumps(whole, indent=1) + "\n")
-        self.place.leave()
         return True
 
     @staticmethod

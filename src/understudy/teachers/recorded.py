@@ -166,10 +166,13 @@ class Recorded(nn.Module):
         held, of, row = list(self._shards.values()), self._of[place], self._row[place]
         columns = self.plan.columns
         if self.plan.fixed is not None:
-            block = np.empty((len(place), self.plan.fixed), dtype=np.uint8)
-            for i in np.unique(of):
-                mine = of == i
-                block[mine] = held[i].block(row[mine])
+            if (of == of[0]).all():
+                block = held[of[0]].block(row)
+            else:
+                block = np.empty((len(place), self.plan.fixed), dtype=np.uint8)
+                for i in np.unique(of):
+                    mine = np.flatnonzero(of == i)
+                    block[mine] = held[i].block(row[mine])
             found, begin = {}, 0
             for name, c in columns.items():
                 if name in wanted:

@@ -30,7 +30,7 @@ from understudy.parts import encode, pack
 from understudy.parts.encode import Words
 from understudy.teachers.columns import DENSE, Column, Shape, Value
 from understudy.teachers.places import Place
-from understudy.teachers.stored import digest
+from understudy.teachers.stored import digest, keys
 
 FORMAT = "understudy.store/2"
 
@@ -199,8 +199,8 @@ class Shard:
         sealed = digest(index)
         if set(index) != set(needed) or sealed != about.get("index"):
             raise damaged(self.where)
-        self.keys, self.sums = index["keys"].numpy(), index["sums"].numpy().view(np.uint32)
-        rows, columns = len(self.keys), len(plan.columns)
+        self.keys, self.sums = index["keys"].numpy(), index["sums"].numpy()
+        rows = len(self.keys)
         if plan.fixed is None:
             self.places, self.ends = index["places"].numpy(), index["ends"].numpy()
             whole, places = int(self.ends[-1]), int(self.places[:, 0].sum())
@@ -209,43 +209,44 @@ class Shard:
         self.told: dict[str, Any] = {"file": file, "rows": rows, "places": places, "bytes": size, "index": sealed}
         if must not in (None, self.told) or whole != len(self.data):
             raise damaged(self.where)
-        self._ends = self.ends[columns::columns] if plan.fixed is None else np.arange(1, rows + 1) * plan.fixed
         self._sound = np.zeros(rows, dtype=bool)
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def block(self, rows: Any) -> Any:
-        """Bytes of rows of one size, uint8 [n, bytes]."""
-        self._check(rows)
-        return self.data.reshape(len(self), self.plan.fixed)[rows]
+        """Bytes of rows of one size, uint8 [n, bytes]; each is checked when it is first read."""
+        found = self.data.reshape(len(self), self.plan.fixed)[rows]
+        new = ~self._sound[rows]
+        if new.any():
+            seen = found if new.all() else found[new]
+            if not np.array_equal(keys(torch.from_numpy(seen)).numpy(), self.sums[rows[new]]):
+                raise damaged(self.where)
+            self._sound[rows[new]] = True
+        return found
 
     def row(self, row: int) -> list[tuple[int, bytes]]:
         """Places and bytes of each column of a row."""
-        self._check(np.array([row]))
         n = len(self.plan.columns)
         cuts = self.ends[row * n : row * n + n + 1]
-        return [(int(p), self.data[a:b].tobytes()) for p, (a, b) in zip(self.places[row], itertools.pairwise(cuts), strict=True)]
-
-    def _check(self, rows: Any) -> None:
-        """Each row once, when it is first read."""
-        for row in rows[~self._sound[rows]]:
-            begin = int(self._ends[row - 1]) if row else 0
-            if zlib.crc32(self.data[begin : int(self._ends[row])]) != self.sums[row]:
+        if not self._sound[row]:
+            if zlib.crc32(self.data[cuts[0] : cuts[-1]]) != self.sums[row]:
                 raise damaged(self.where)
             self._sound[row] = True
+        return [(int(p), self.data[a:b].tobytes()) for p, (a, b) in zip(self.places[row], itertools.pairwise(cuts), strict=True)]
 
 
-def write_shard(place: Place, file: str, plan: Plan, keys: Tensor, said: list[list[tuple[int, bytes]]]) -> None:
+def write_shard(place: Place, file: str, plan: Plan, asked: Tensor, said: list[list[tuple[int, bytes]]]) -> None:
     """Rows, each as the places and bytes of its columns, into a file, whole or not at all."""
     data = [b"".join(part for _, part in row) for row in said]
-    sums = np.array([zlib.crc32(d) for d in data], dtype=np.uint32).view(np.int32)
-    index = {"keys": keys.cpu(), "sums": torch.from_numpy(sums)}
-    if plan.fixed is None:
-        index["places"] = torch.tensor([[places for places, _ in row] for row in said], dtype=torch.int32)
-        index["ends"] = torch.from_numpy(np.cumsum([0, *(len(part) for row in said for _, part in row)]))
     joined = b"".join(data)
     whole = torch.frombuffer(bytearray(joined), dtype=torch.uint8) if joined else torch.zeros(0, dtype=torch.uint8)
+    if plan.fixed is not None:  # all rows at once, here and when they are read
+        index = {"keys": asked.cpu(), "sums": keys(whole.view(len(data), plan.fixed))}
+    else:
+        index = {"keys": asked.cpu(), "sums": torch.tensor([zlib.crc32(d) for d in data])}
+        index["places"] = torch.tensor([[places for places, _ in row] for row in said], dtype=torch.int32)
+        index["ends"] = torch.from_numpy(np.cumsum([0, *(len(part) for row in said for _, part in row)]))
     place.write(file, tensor_bytes(plan, index | {"data": whole}, {"index": digest(index)}))
 
 
