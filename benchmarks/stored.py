@@ -1,4 +1,4 @@
-"""What a teacher costs a student's epoch: none, stored answers, asked online. In turn, round by round, on one thread.
+"""What a teacher costs a student's epoch: none, answers in memory, answers in a folder, asked online. In turn, round by round, on one thread.
 
     python benchmarks/stored.py --rounds 9 --out benchmarks/results/stored.json
 
@@ -12,6 +12,7 @@ import argparse
 import json
 import platform
 import statistics
+import tempfile
 import time
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from understudy.core.method import freeze
 from understudy.core.run import start
 from understudy.core.world import recast
 from understudy.models.tiny import NETS
-from understudy.teachers import Stored
+from understudy.teachers import Encoding, Recorded, Stored, label
 from understudy.worlds.digits import Part
 from understudy.worlds.rows import Rows
 
@@ -47,9 +48,13 @@ def problem(side: int, n: int, batch: int, rounds: int) -> dict[str, object]:
     begun = time.perf_counter()
     stored = Stored(freeze(teacher), data.train.x.split(256))
     labelling = time.perf_counter() - begun
+    folder = tempfile.mkdtemp()
+    label(freeze(teacher), data.train.x.split(256), folder, Encoding("float32"), batch=256)
+    kept = Recorded(folder)
     kinds = {
         "alone": lambda: start(methods.alone(), world, device="cpu"),
         "stored": lambda: start(methods.kd(), recast(world, teacher=lambda: stored), device="cpu"),
+        "folder": lambda: start(methods.kd(), recast(world, teacher=lambda: kept), device="cpu"),
         "online": lambda: start(methods.kd(), world, device="cpu"),
     }
     seconds: dict[str, list[float]] = {k: [] for k in kinds}
