@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from understudy.core.errors import Refused
 from understudy.core.files import write_atomically
 
 FILE = "state.json"
@@ -44,6 +45,19 @@ def known(folder: Path, *, quiet: bool = False) -> Iterator[Callable[[str, int, 
             write(state="stopped" if stopped else "failed", error="" if stopped else " ".join(str(e).split()) or type(e).__name__)
         raise
     write(state="finished")
+
+
+@contextlib.contextmanager
+def together(ranks: int) -> Iterator[None]:
+    """Inside, whoever waited for another of the processes that share a run, and sees that it is gone, says so in one line: `Refused`.
+    One that died is noticed at once, one whose machine fell silent after the time that torch.distributed waits."""
+    try:
+        yield
+    except RuntimeError as e:
+        if ranks == 1 or not (type(e).__name__.startswith("Dist") or "onnection" in str(e)):
+            raise
+        raise Refused(f"another of the {ranks} processes of this run is gone ({str(e).splitlines()[0]}); start all of them again, with "
+                      "`understudy resume` and the run's folder") from e  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -35,6 +35,7 @@ class Training:
     seed: int = span(0, 0, 2**31)
     checkpoints: int = span(20, 0, 10**4)  # saved on the way
     judgements: int = span(30, 1, 10**4)  # times that the validation rows are asked; the best student is kept
+    skip_bad_batches: int = span(0, 0, 10**9)  # steps passed over as a loss or gradient isn't finite, before one stops the run
 
 
 @dataclass(frozen=True)

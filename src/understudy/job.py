@@ -22,11 +22,12 @@ from torch import Tensor, nn
 
 from understudy import alive, track
 from understudy import config as configuration
+from understudy.checks.blame import blame
 from understudy.config import Config, Training
 from understudy.core import checkpoint, devices, registry, seal
 from understudy.core.batch import Batch, Views, each, rows_in
-from understudy.core.errors import Refused, refuse
-from understudy.core.files import write_atomically
+from understudy.core.errors import NotFinite, Refused, refuse
+from understudy.core.files import write_atomically, writing
 from understudy.core.fit import fit
 from understudy.core.method import Method
 from understudy.core.run import Run, seen_by, start
@@ -135,7 +136,8 @@ class Job:
         begun, self._note = time.perf_counter(), note
         track.ready(self.config.track)
         self._settle_in()
-        with alive.known(self.folder, quiet=self.world.rank > 0) as self._begins, track.tracking(self) as self._tell:
+        with (alive.known(self.folder, quiet=self.world.rank > 0) as self._begins, track.tracking(self) as self._tell,
+              alive.together(self.world.ranks)):  # fmt: skip
             self._run(bar, begun)
             self._tell.found(self.findings)
             return self
@@ -159,6 +161,21 @@ class Job:
         log = Log(self.folder / "metrics.jsonl", name, run.step, quiet=run.world.rank > 0, tell=self._tell)
         self._begins(name, run.step, steps)
         every, judge, save = (max(1, steps // n) if n else steps for n in (POINTS, training.judgements, training.checkpoints))
+        parts = run.world.parts
+
+        def notes(step: int) -> None:
+            """What went otherwise than planned at a step that is over."""
+            nonlocal parts
+            if step in run.skipped:
+                run.skipped[step] += blame(run, step)
+                log(step, {"skipped": len(run.skipped)}, run.skipped[step])
+                self._note(name, {"skipped": len(run.skipped)})
+                warnings.warn(f"{name}: {run.skipped[step]}; it was skipped, as {training.skip_bad_batches} may be", stacklevel=2)
+            if run.world.parts != parts:
+                parts = run.world.parts
+                log(step, {"parts": parts})
+                warnings.warn(f"{name}: memory didn't suffice at step {step}; from there on {run.world.batch} rows are learned from in {parts} "
+                              "parts, one behind the other, and still make one update", stacklevel=2)  # fmt: skip
 
         def watch(run: Run, batch: Batch, terms: dict[str, dict[str, Tensor]]) -> None:
             seen = gradients.noted(run, terms)
@@ -169,6 +186,7 @@ class Job:
             bar(name, run.step, steps)
 
         def after(run: Run) -> None:
+            notes(run.step - 1)
             last = run.step == steps
             if run.step % judge == 0 or last:
                 log(run.step, {"valid": (score := run.judge())})
@@ -179,8 +197,13 @@ class Job:
             if asked():
                 raise KeyboardInterrupt
 
-        with alive.heeding(run.world.ranks == 1) as asked:  # of several processes some would save and wait for the others
-            fit(run, watch=watch, every=every, after=after)
+        try:
+            with alive.heeding(run.world.ranks == 1) as asked:  # of several processes some would save and wait for the others
+                fit(run, watch=watch, every=every, after=after, skip=training.skip_bad_batches)
+        except NotFinite as e:
+            log.flush()
+            checkpoint.write(run, folder)
+            raise NotFinite(str(e).replace("; ", f"{blame(run, run.step)}; ", 1)) from None
         bar(name, steps, steps)
         log.flush()
         assert run.best is not None
@@ -210,7 +233,8 @@ class Job:
         training, net, ranks = self.config.teacher_training, self.world.given_teacher, self.world.ranks
         assert net is not None
         address = TEACHERS.get(self.config.teacher, self.config.teacher)
-        what = json.dumps([address, str(net), self.data.fingerprint(), asdict(training), ranks])
+        how = {k: v for k, v in asdict(training).items() if k != "skip_bad_batches"}
+        what = json.dumps([address, str(net), self.data.fingerprint(), how, ranks])
         name = f"{hashlib.blake2b(what.encode(), digest_size=8).hexdigest()}.safetensors"
         kept = (self.folder if "teacher" in self.objects else Path(self.config.folder)) / "teachers" / name
         if not kept.exists():
@@ -246,6 +270,8 @@ class Job:
         if path.exists():
             kept = json.loads(path.read_text())
             kept["config"] = configuration.build(kept["config"]).to_dict()  # a setting that it didn't know yet is at its default
+            for part in ("training", "teacher_training"):  # the one setting that may change on the way
+                kept["config"][part]["skip_bad_batches"] = about["config"][part]["skip_bad_batches"]
             _same_run(self.folder, *(json.loads(json.dumps(each)) for each in (kept, about)))
         self._sweep_up()
         self._write("config.json", json.dumps({"understudy": _version()} | about, indent=2))
@@ -351,21 +377,28 @@ class Log:
         # a loss at `step` is of the update not yet made; a judgement at `step` is of the weights that were saved
         return point["phase"] != self.phase or point["step"] < step or (point["step"] == step and "valid" in point)
 
-    def __call__(self, step: int, values: dict[str, float]) -> None:
-        self.lines.append(json.dumps({"phase": self.phase, "step": step} | values))
+    def __call__(self, step: int, values: dict[str, float], why: str = "") -> None:
+        self.lines.append(json.dumps({"phase": self.phase, "step": step} | values | ({"why": why} if why else {})))
         self.tell(self.phase, step, values)
         if time.monotonic() - self.flushed > LIVE:
             self.flush(sure=False)
 
     def flush(self, *, sure: bool = True) -> None:
         """sure: on the disk before anything goes on; else only where others can read it."""
-        if not self.quiet and (self.lines or sure):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a") as f:
-                f.write("".join(line + "\n" for line in self.lines))
-                f.flush()
-                if sure:
-                    os.fsync(f.fileno())
+        text = "".join(line + "\n" for line in self.lines).encode()
+        if not self.quiet and (text or sure):
+            with writing(self.path, len(text)):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                with self.path.open("ab", buffering=0) as f:
+                    before = f.tell()
+                    try:
+                        while text:
+                            text = text[f.write(text) :]
+                        if sure:
+                            os.fsync(f.fileno())
+                    except OSError:
+                        f.truncate(before)
+                        raise
         self.lines, self.flushed = [], time.monotonic()
 
 
@@ -539,14 +572,18 @@ def _version() -> dict[str, str]:
     return {"version": version("understudy"), "torch": torch.__version__, "python": platform.python_version()}
 
 
-def resume(folder: str | os.PathLike[str], *, teacher: Any = None, student: Any = None, data: Any = None, trust: bool = False) -> Job:
+def resume(folder: str | os.PathLike[str], *, teacher: Any = None, student: Any = None, data: Any = None, skip_bad_batches: int | None = None,
+           trust: bool = False) -> Job:  # fmt: skip
     """The job of a folder, ready to go on from its last checkpoint; objects that it was started with must be handed over again.
 
+    skip_bad_batches: takes the place of the setting of that name, of all trainings; None leaves it.
     trust: addresses in the folder's config.json may import code and ask servers (`torch:`, `openai:`), as they may on a command line."""
     folder = Path(folder)
     try:
         kept = json.loads((folder / "config.json").read_text())
         asked = kept["config"]
+        for part in ("training", "teacher_training") if skip_bad_batches is not None else ():
+            asked[part]["skip_bad_batches"] = skip_bad_batches
     except (OSError, KeyError, TypeError, ValueError, RecursionError) as e:
         raise refuse("run", str(folder), f"a run's folder with a readable config.json ({type(e).__name__})") from None
     config = configuration.build(asked)

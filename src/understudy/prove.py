@@ -13,12 +13,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import json
 import math
 import platform
+import shutil
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from torch import Tensor, nn
 
 from understudy.core import registry
 from understudy.core.batch import each
-from understudy.core.errors import NotFinite
+from understudy.core.errors import NotFinite, refuse
 from understudy.core.files import write_atomically
 from understudy.core.fit import fit
 from understudy.core.method import Method
@@ -125,9 +127,65 @@ def faster(how: Player, rate: float) -> Player:
     return dataclasses.replace(how, schedule=lambda step: rate * (how.schedule(step) if how.schedule else 1.0))
 
 
-def chosen(where: Where, candidates: list[Side]) -> Side:
+Scores = Callable[[Where, Side, int, str], float]
+
+
+def chosen(where: Where, candidates: list[Side], scored: Scores = outcome) -> Side:
     """The best of the candidates on the validation split of the tuning seeds."""
-    return max(candidates, key=lambda side: statistics.mean(outcome(where, side, seed, "valid") for seed in TUNING))
+    return max(candidates, key=lambda side: statistics.mean(scored(where, side, seed, "valid") for seed in TUNING))
+
+
+@dataclasses.dataclass
+class Kept:
+    """Outcomes in a folder, a file each, so that a proof that was stopped goes on from there. A file is known by all that its score
+    hangs on: world and data, side, seed, split, this package's code and the versions below it. seconds: that those found there took."""
+
+    folder: Path
+    seconds: float = 0.0
+
+    def __call__(self, where: Where, side: Side, seed: int, split: str) -> float:
+        told = {
+            "world": where[0],
+            "data": _stamp(where[1]),
+            **dataclasses.asdict(side),
+            "seed": seed,
+            "split": split,
+            "code": _code(),
+            **_versions(),
+        }
+        path = self.folder / f"{hashlib.blake2b(json.dumps(told).encode(), digest_size=16).hexdigest()}.json"
+        if path.exists():
+            try:
+                kept = json.loads(path.read_text("utf-8"))
+                score, seconds = float(kept["score"]), float(kept["seconds"])
+            except (OSError, ValueError, KeyError, TypeError) as e:
+                raise refuse("proof", str(path), f"an outcome that can be read ({type(e).__name__})", "delete it") from None
+            self.seconds += seconds
+            return score
+        begun = time.perf_counter()
+        score = outcome(where, side, seed, split)
+        write_atomically(path, json.dumps(told | {"score": score, "seconds": time.perf_counter() - begun}) + "\n")
+        return score
+
+
+@functools.cache
+def _code() -> str:
+    """Of every line that a score may hang on."""
+    root, digest = Path(__file__).parent, hashlib.blake2b(digest_size=16)
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+@functools.cache
+def _stamp(data: str) -> list[list[Any]]:
+    """Real data, by the names, sizes and times of its files."""
+    files = sorted(p for p in [Path(data), *Path(data).rglob("*")] if p.is_file()) if data else []
+    return [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in files]
+
+
+def _versions() -> dict[str, str]:
+    return {"torch": torch.__version__, "python": platform.python_version()}
 
 
 def interval(differences: list[float]) -> dict[str, float]:
@@ -147,20 +205,22 @@ def told(effect: Mapping[str, float], place: World) -> str:
     return f"{effect['mean']:+.3g} ± {half:.2g} {place.metric}"
 
 
-def prove(name: str, seeds: int = 10, say: Any = lambda *_: None, data: str = "") -> dict[str, Any]:
+def prove(name: str, seeds: int = 10, say: Any = lambda *_: None, data: str = "", kept: Path | None = None) -> dict[str, Any]:
     """Run the protocol; the result is what `proofs/<name>.json` holds. say(done, of) is told how far it is. data: the path of real
-    data for the method's world, where that can read some."""
+    data for the method's world, where that can read some. kept: a folder where the outcome of each training is kept, and found again if
+    the proof is stopped and begun once more (see `unfinished`)."""
     begun = time.perf_counter()
     method = registry.get(name)()
     where = method.card.world, data
-    best, other = chosen(where, sides(method)), chosen(where, baseline_sides(method))
+    scored: Scores = outcome if kept is None else Kept(kept)
+    best, other = chosen(where, sides(method), scored), chosen(where, baseline_sides(method), scored)
     contestants = {"method": best, "baseline": other}
     if "teacher" in method.card.tags:
         contestants["placebo"] = dataclasses.replace(best, placebo=True)
     scores: dict[str, list[float]] = {k: [] for k in contestants}
     for seed in range(seeds):
         for k, side in contestants.items():
-            scores[k].append(outcome(where, side, seed, "test"))
+            scores[k].append(scored(where, side, seed, "test"))
         say(seed + 1, seeds)
     minus = lambda a, b: [x - y for x, y in zip(scores[a], scores[b], strict=True)]
     effect = interval(minus("method", "baseline"))
@@ -185,15 +245,22 @@ def prove(name: str, seeds: int = 10, say: Any = lambda *_: None, data: str = ""
         "chosen": {k: {"config": json.loads(s.method), "rate": s.rate} for k, s in contestants.items()},
         "tuning_seeds": list(TUNING),
         "updates": place.steps,
-        "seconds": round(time.perf_counter() - begun, 1),
-        "versions": {"torch": torch.__version__, "python": platform.python_version()},
+        "seconds": round(time.perf_counter() - begun + getattr(scored, "seconds", 0.0), 1),
+        "versions": _versions(),
         "command": f"understudy prove {method.name} --seeds {seeds}" + (f" --data {Path(data).name}" if data else ""),
     }
 
 
 def publish(result: dict[str, Any], folder: Path) -> Path:
-    """Write a proof as it came out."""
-    path = folder / f"{result['method'].replace('-', '_')}.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(result, indent=1) + "\n")
+    """Write a proof as it came out; what was kept on the way goes."""
+    path = write_atomically(folder / f"{result['method'].replace('-', '_')}.json", json.dumps(result, indent=1) + "\n")
+    kept = unfinished(folder, result["method"])
+    shutil.rmtree(kept, ignore_errors=True)
+    with contextlib.suppress(OSError):  # others are under way
+        kept.parent.rmdir()
     return path
+
+
+def unfinished(folder: Path, name: str) -> Path:
+    """Where a proof that will be published in a folder keeps its outcomes until then."""
+    return folder / ".unfinished" / name

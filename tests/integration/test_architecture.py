@@ -16,7 +16,7 @@ ROOT = SOURCE.parents[1]
 
 def test_the_core_is_small() -> None:
     lines = {p.name: len(p.read_text().splitlines()) for p in (SOURCE / "core").glob("*.py")}
-    assert sum(lines.values()) < 1600, lines
+    assert sum(lines.values()) < 1750, lines
 
 
 @pytest.mark.parametrize("folder", ["core", "parts", "tasks"])

@@ -15,7 +15,7 @@ from typer import Argument, Option
 
 from understudy.cli.shared import BROKEN, OK, Answer, bars, complete_methods, entry
 from understudy.core import registry
-from understudy.core.errors import Refused, refuse
+from understudy.core.errors import Refused, Unwritable, refuse
 
 EXAMPLES = ("understudy prove dkd", "understudy prove --all --new --jobs 8")
 
@@ -40,7 +40,8 @@ def prove(
 ) -> Answer:
     """Does a method help, and because of the teacher?
 
-    Paired over seeds, against its baseline and against a placebo teacher; written as it comes out."""
+    Paired over seeds, against its baseline and against a placebo teacher; written as it comes out. Stopped and begun again, it goes
+    on from the trainings that were over."""
     chosen = _chosen(names or [], every)
     if data is not None:
         if every or len(chosen) > 1:
@@ -51,7 +52,7 @@ def prove(
     results: dict[str, dict[str, Any] | str] = {}
     with bars() as bar:
         bar("proofs", 0, len(chosen))
-        for name, result in _prove(chosen, seeds, min(jobs, len(chosen)), bar, str(data or "")):
+        for name, result in _prove(chosen, seeds, min(jobs, len(chosen)), bar, str(data or ""), folder):
             results[name] = result
             if isinstance(result, dict):
                 from understudy.prove import publish
@@ -87,15 +88,15 @@ def _chosen(names: list[str], every: bool) -> list[str]:
 
 
 def _prove(
-    names: list[str], seeds: int, jobs: int, bar: Callable[[str, int, int], None], data: str
+    names: list[str], seeds: int, jobs: int, bar: Callable[[str, int, int], None], data: str, folder: Path
 ) -> Iterator[tuple[str, dict[str, Any] | str]]:
     """As they are done; a method that stops doesn't stop the others."""
     if jobs <= 1:
         for name in names:
-            yield name, _one(name, seeds, functools.partial(bar, name), data)
+            yield name, _one(name, seeds, functools.partial(bar, name), data, folder=folder)
         return
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        waiting = {pool.submit(_one, name, seeds, data=data): name for name in names}
+        waiting = {pool.submit(_one, name, seeds, data=data, folder=folder): name for name in names}
         try:
             for done in as_completed(waiting):
                 yield waiting[done], done.result()
@@ -104,14 +105,18 @@ def _prove(
             raise
 
 
-def _one(name: str, seeds: int, say_: Callable[[int, int], Any] = lambda *_: None, data: str = "") -> dict[str, Any] | str:
+def _one(
+    name: str, seeds: int, say_: Callable[[int, int], Any] = lambda *_: None, data: str = "", *, folder: Path
+) -> dict[str, Any] | str:
     """A proof, or why there is none. One thread, so that the bits don't depend on the machine's number of cores."""
     import torch
 
-    from understudy.prove import prove
+    from understudy.prove import prove, unfinished
 
     torch.set_num_threads(1)
     try:
-        return prove(name, seeds, say_, data)
+        return prove(name, seeds, say_, data, unfinished(folder, name))
+    except Unwritable:
+        raise
     except Refused as e:
         return str(e)

@@ -31,6 +31,10 @@ Task = Annotated[
     ),
 ]
 Limit = Annotated[int | None, Option(help="Use at most so many rows.", rich_help_panel=ROWS)]
+SkipBad = Annotated[
+    int | None,
+    Option(help="Pass over so many steps whose loss or gradient isn't finite, before one stops the run.", rich_help_panel=BUDGET),
+]
 Sets = Annotated[list[str] | None, Option("--set", metavar="NAME=VALUE", rich_help_panel=WHAT,
                                           help="A field of the method (t=2), or of a part of the configuration (training.warmup=50). Repeatable.")]  # fmt: skip
 File = Annotated[
@@ -74,6 +78,7 @@ def configuration(
     batch: Annotated[int | None, Option(help="Rows a step.", rich_help_panel=BUDGET)] = None,
     lr: Annotated[float | None, Option(help="Learning rate; falls to 0 along a cosine.", rich_help_panel=BUDGET)] = None,
     seed: Annotated[int | None, Option(help="Of everything that is left to chance.", rich_help_panel=BUDGET)] = None,
+    skip_bad_batches: SkipBad = None,
     alone: Annotated[
         bool | None,
         Option("--alone/--no-alone", help="Train the student without the teacher too, to compare.", rich_help_panel=BUDGET),
@@ -117,7 +122,8 @@ def configuration(
         given["method"] = {}  # another method's fields are not this one's
     options = {"teacher": teacher, "student": student, "method.name": name, "data.address": data, "data.target": target, "data.text": text,
                "data.task": task, "data.limit": limit, "training.epochs": epochs, "training.batch": batch, "training.lr": lr,
-               "training.seed": seed, "alone": alone, "folder": folder, "track": track, "signal": signal, "augment.views": views, "lm.length": length}  # fmt: skip
+               "training.seed": seed, "training.skip_bad_batches": skip_bad_batches, "teacher_training.skip_bad_batches": skip_bad_batches, "alone": alone,
+               "folder": folder, "track": track, "signal": signal, "augment.views": views, "lm.length": length}  # fmt: skip
     for path, value in options.items():
         if value is not None:
             _put(given, path, value)

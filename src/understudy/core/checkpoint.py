@@ -18,6 +18,7 @@ from understudy.core.batch import Batch
 from understudy.core.errors import Refused, refuse
 from understudy.core.files import write_atomically
 from understudy.core.run import Best, Run, artefact, take_shapes
+from understudy.core.world import recast
 
 KEEP = 2  # the newest, and the one before it in case the newest can't be read
 
@@ -34,18 +35,16 @@ def state(run: Run) -> dict[str, Any]:
         "best": best,
         "observed": dict(run.observed),
         "reshaped": sorted(run.reshaped),
+        "skipped": dict(run.skipped),
+        "parts": run.world.parts,
     }
 
 
 def restore(run: Run, saved: dict[str, Any]) -> Run:
     """Make a freshly started run the one that was saved. Raises `Refused` where it's another method's or another network's."""
     if json.dumps(saved["method"]) != json.dumps(run.method.config()):
-        raise refuse(
-            "checkpoint.method",
-            saved["method"],
-            f"this run's own method, {run.method.config()}",
-            "resume with the configuration it was started with",
-        )
+        raise refuse("checkpoint.method", saved["method"], f"this run's own method, {run.method.config()}",
+                     "resume with the configuration it was started with")  # fmt: skip
     run.reshaped = set(saved.get("reshaped", ()))
     for name in run.reshaped & set(run.nets):
         take_shapes(run.nets[name], {k.removeprefix(f"{name}."): v for k, v in saved["nets"].items() if k.startswith(f"{name}.")})
@@ -56,6 +55,7 @@ def restore(run: Run, saved: dict[str, Any]) -> Run:
     for name, opt in run.opts.items():
         sharding.load_optimiser(opt, saved["opts"][name])
     run.seed, run.step, run.observed = saved["seed"], saved["step"], dict(saved.get("observed", {}))
+    run.skipped, run.world = dict(saved.get("skipped", {})), recast(run.world, parts=saved.get("parts", run.world.parts))
     run.best = saved["best"] and Best(saved["best"]["score"], saved["best"]["step"], _to_artefact(run, saved["best"]["artefact"]))
     return run
 
@@ -89,9 +89,8 @@ def read(path: Path) -> dict[str, Any]:
                 raise ValueError("its digest isn't that of what it holds")
             return saved
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as e:
-        raise refuse(
-            "checkpoint", str(path), f"a readable checkpoint ({type(e).__name__}: {e})", "delete it to go on from the one before"
-        ) from None
+        raise refuse("checkpoint", str(path), f"a readable checkpoint ({type(e).__name__}: {e})",
+                     "delete it to go on from the one before") from None  # fmt: skip
 
 
 def latest(folder: Path) -> dict[str, Any] | None:

@@ -36,6 +36,12 @@ def launched() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
+def out_of_memory(e: BaseException) -> bool:
+    """Whether an error says that memory doesn't suffice, of a device or of the machine."""
+    words = ("can't allocate memory", "not enough memory", "bad_alloc", "ALLOC_FAILED")
+    return isinstance(e, (torch.OutOfMemoryError, MemoryError)) or any(w in str(e) for w in words)
+
+
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
     """'no' or 'bf16'. fp16 is refused: its gradients need scaling, which a game of several players can't share."""
     if precision == "no":

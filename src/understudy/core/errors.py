@@ -16,7 +16,11 @@ class Refused(ValueError):
 
 
 class NotFinite(Refused):
-    """A loss term became NaN or infinite; the run stopped before the weights took it in."""
+    """A loss term or a gradient became NaN or infinite; the run stopped before the weights took it in, and is as it was before that step."""
+
+
+class Unwritable(Refused, OSError):
+    """The disk took nothing: it is full, read-only or not ours. What was there before is still there."""
 
 
 class TapError(Refused):

@@ -2,34 +2,59 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import re
+import shutil
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
+
+from understudy.core.errors import Unwritable
+
+REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike[str], size: int = 0) -> Iterator[None]:
+    """Inside, a disk that refuses is told of in one line, as `Unwritable`: path, reason, bytes that are free and (if known) needed."""
+    try:
+        yield
+    except Exception as e:
+        said = re.search(r"os error (\d+)", str(e))  # of a library that isn't Python's
+        number = getattr(e, "errno", None) or int(said[1] if said else 0)
+        if isinstance(e, Unwritable) or number not in REFUSALS:
+            raise
+        where = next(p for p in Path(path).absolute().parents if p.exists())
+        room = f"{shutil.disk_usage(where).free:,} bytes are free there" + (f", {size:,} are needed" if size else "")
+        raise Unwritable(f"{path} can't be written: {os.strerror(number)}; {room}: make room, or choose another place") from e
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes | str) -> Path:
     """Write a file (text as UTF-8), making its folders; whoever reads sees the old one or the new one, also after a power cut.
 
-    Raises `OSError` where the disk refuses, and leaves what was there before.
+    Raises `Unwritable` (an `OSError`) where the disk refuses, and leaves what was there before.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path, data = Path(path), data.encode() if isinstance(data, str) else data
     tmp = path.with_name(f".{uuid.uuid4().hex}.tmp")  # same folder: a rename over a mount isn't atomic
-    try:
-        with open(tmp, "xb") as f:
-            f.write(data.encode() if isinstance(data, str) else data)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(tmp, path)
-    finally:
-        tmp.unlink(missing_ok=True)
-    if os.name == "posix":  # elsewhere a folder can't be opened
-        folder = os.open(path.parent, os.O_RDONLY)
+    with writing(path, len(data)):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.fsync(folder)  # the new name must survive too
+            with open(tmp, "xb") as f:
+                f.write(data)
+                f.flush()
+                os.fsync(f.fileno())
+            os.replace(tmp, path)
         finally:
-            os.close(folder)
+            tmp.unlink(missing_ok=True)
+        if os.name == "posix":  # elsewhere a folder can't be opened
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)  # the new name must survive too
+            finally:
+                os.close(folder)
     return path
 
 

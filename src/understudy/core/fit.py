@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +11,8 @@ from torch import Tensor, nn
 
 from understudy.core import devices, seal
 from understudy.core.batch import Batch
-from understudy.core.errors import NotFinite
+from understudy.core.errors import NotFinite, Refused
+from understudy.core.faults import finite, halve, named, undoing
 from understudy.core.method import Method
 from understudy.core.run import Run, parameters
 from understudy.core.seeds import reseed, stream
@@ -23,12 +23,14 @@ Watch = Callable[[Run, Batch, dict[str, Terms]], None]
 
 
 def fit(
-    run: Run, until: int | None = None, *, watch: Watch | None = None, every: int = 1, after: Callable[[Run], None] | None = None
-) -> Run:
+    run: Run, until: int | None = None, *, watch: Watch | None = None, every: int = 1, after: Callable[[Run], None] | None = None, skip: int = 0,
+) -> Run:  # fmt: skip
     """Train to the step `until` (the world's budget if None).
 
-    watch looks on at every `every`-th step, between the loss and the move (terms detached, in a random stream of its own); after is
-    called between steps, where the run may be judged or saved. Raises `NotFinite` naming the term, before the weights take it in.
+    watch looks on at every `every`-th step, between the gradients and the move (terms detached, in a random stream of its own); after is
+    called between steps, where the run may be judged or saved. A step whose terms or gradients aren't finite moves nothing: the first
+    `skip` of a run are passed over and noted in `run.skipped`, the next raises `NotFinite`, which leaves the run as it was before it. A
+    step that memory doesn't suffice for is learned from in twice as many parts (`run.world.parts`).
     """
     until = run.world.steps if until is None else until
     observed = type(run.world).observe is not World.observe
@@ -36,8 +38,7 @@ def fit(
         while run.step < until:
             if observed:
                 run.look()
-            reseed(run.seed, run.step, *([run.world.rank] if run.world.rank else []))
-            _step(run, watch if run.step % every == 0 else None)
+            _step(run, watch if run.step % every == 0 else None, skip)
             run.step += 1
             if after is not None:
                 after(run)
@@ -46,25 +47,53 @@ def fit(
     return run
 
 
-def _step(run: Run, watch: Watch | None) -> None:
+def _step(run: Run, watch: Watch | None, skip: int) -> None:
     """One step; nothing of its graph outlives it, so a network may come out of it in another shape."""
-    batch = sourced(run)
-    parts = batch.split(run.world.parts) if run.world.parts > 1 else [batch]
-    whole: dict[str, Terms] = {}
-    for i, (part, share) in enumerate(zip(parts, _shares(run, parts), strict=True)):
-        terms = heard(run, part, share)
-        if watch is not None:
-            whole = _added(whole, terms)
-        if watch is not None and i == len(parts) - 1:
-            with stream(run.seed, run.step, "watch"):
-                watch(run, batch, whole)
-        backward(run, terms, add=i > 0)
+    undo = undoing(run)
+    while (tried := _gradients(run)) is None:
+        halve(run, undo())
+    batch, terms = tried
+    bad = float(~finite(run, terms))
+    if devices.total(bad, run.device) if run.world.ranks > 1 else bad:
+        what = f"{named(run, terms)} at step {run.step}"
+        if not undo():
+            raise Refused(f"{what} and wrote into a large buffer, which isn't taken back: go on from the last checkpoint")
+        if len(run.skipped) >= skip:
+            raise NotFinite(f"{what}; the weights are as they were before it: look for NaN in the rows, lower the learning rate, clip the "
+                            f"gradient, or skip such steps ({len(run.skipped)} of {skip} skipped so far)")  # fmt: skip
+        run.skipped[run.step] = what
+        return
+    if watch is not None:
+        with stream(run.seed, run.step, "watch"):
+            watch(run, batch, terms)
     move(run, terms)
-    if len(parts) > 1:  # what a loss put into its part
-        batch.update({k: torch.cat([p[k] for p in parts]) for k in parts[0] if k not in batch})
     if type(run.method).after_step is not Method.after_step:
         with torch.no_grad():
             run.method.after_step(run, batch)
+
+
+def _gradients(run: Run) -> tuple[Batch, dict[str, Terms]] | None:
+    """What this step learns from and its terms, detached; nothing has moved. None where memory doesn't suffice: then nothing is left."""
+    try:
+        batch, whole = restarted(run), dict[str, Terms]()
+        parts = batch.split(run.world.parts) if run.world.parts > 1 else [batch]
+        for i, (part, share) in enumerate(zip(parts, _shares(run, parts), strict=True)):
+            terms = heard(run, part, share)
+            backward(run, terms, add=i > 0)
+            whole = _added(whole, terms)
+        if len(parts) > 1:  # what a loss put into its part
+            batch.update({k: torch.cat([p[k] for p in parts]) for k in parts[0] if k not in batch})
+        return batch, whole
+    except (RuntimeError, MemoryError) as e:
+        if devices.out_of_memory(e):
+            return None
+        raise
+
+
+def restarted(run: Run) -> Batch:
+    """What this step learns from, in the random stream that is the step's own."""
+    reseed(run.seed, run.step, *([run.world.rank] if run.world.rank else []))
+    return sourced(run)
 
 
 def _shares(run: Run, parts: list[Batch]) -> list[float]:
@@ -116,18 +145,7 @@ def backward(run: Run, terms: dict[str, Terms], add: bool = False) -> None:
     alone, last = len(run.opts) == 1, next(reversed(terms))
     for player, own in terms.items():
         loss = functools.reduce(torch.add, own.values())
-        _finite(run, loss, own)
         loss.backward(inputs=None if alone else list(parameters(run, player)), retain_graph=player != last)  # type: ignore[no-untyped-call]
-
-
-def _finite(run: Run, loss: Tensor, own: Terms) -> None:
-    if math.isfinite(loss.item()):
-        return
-    for name, term in own.items():
-        if not math.isfinite(term.item()):
-            raise NotFinite(f"the term '{name}' of '{run.method.name}' is {term.item()} at step {run.step}; the weights are as they were before it: "
-                            "look for NaN in the rows, lower the learning rate or clip the gradient")  # fmt: skip
-    raise NotFinite(f"the terms of '{run.method.name}' are finite and their sum isn't at step {run.step}; lower their weights")
 
 
 def move(run: Run, terms: dict[str, Terms]) -> None:

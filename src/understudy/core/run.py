@@ -18,6 +18,8 @@ from understudy.core.seeds import stream
 from understudy.core.taps import At, probe, tap
 from understudy.core.world import Player, View, World, recast
 
+UNDIVIDED = {"batch", "game"}  # tags of methods that can't learn from a batch in parts
+
 
 @dataclass
 class Best:
@@ -44,6 +46,7 @@ class Run:
     best: Best | None = None
     observed: dict[int, float] = field(default_factory=dict)  # step -> what the world saw then (`World.observe`)
     reshaped: set[str] = field(default_factory=set)  # networks whose tensors have other shapes than at the start
+    skipped: dict[int, str] = field(default_factory=dict)  # steps that weren't finite and moved nothing -> what was wrong
 
     def __getitem__(self, name: str) -> nn.Module:
         return self.nets[name]
@@ -82,9 +85,8 @@ class Run:
             made = artefact(self)
             score = self.world.validate(made)
         if self.best is None or score > self.best.score:
-            self.best = Best(
-                score, self.step, made.cpu() if isinstance(made, nn.Module) else made
-            )  # a device has better use for its memory
+            made = made.cpu() if isinstance(made, nn.Module) else made  # a device has better use for its memory
+            self.best = Best(score, self.step, made)
         return score
 
     def look(self) -> None:
@@ -154,13 +156,9 @@ def take_shapes(net: nn.Module, state: dict[str, torch.Tensor]) -> bool:
 
 
 def _fits(method: Method, world: World) -> None:
-    if world.parts > 1 and {"batch", "game"} & set(method.card.tags):
-        raise refuse(
-            "parts",
-            world.parts,
-            f"1: '{method.name}' compares the rows of a batch, or has several players",
-            "use a smaller batch",
-        )
+    if world.parts > 1 and UNDIVIDED & set(method.card.tags):
+        raise refuse("parts", world.parts, f"1: '{method.name}' compares the rows of a batch, or has several players",
+                     "use a smaller batch")  # fmt: skip
     if method.card.tasks and world.task not in method.card.tasks:
         raise refuse("method", method.name, f"the task is '{world.task}', and '{method.name}' is for {', '.join(method.card.tasks)}",
                      f"the world '{method.card.world}' shows what it needs")  # fmt: skip

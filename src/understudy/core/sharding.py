@@ -18,11 +18,8 @@ from understudy.core.batch import each
 
 def wanted() -> bool:
     """Whether the launch asks for FSDP2 (`accelerate launch --use_fsdp --fsdp_version 2`); Accelerate itself forgets it on CPUs."""
-    return (
-        os.environ.get("ACCELERATE_USE_FSDP", "false") == "true"
-        and os.environ.get("FSDP_VERSION", "1") == "2"
-        and devices.accelerator().num_processes > 1
-    )
+    asked = os.environ.get("ACCELERATE_USE_FSDP", "false") == "true" and os.environ.get("FSDP_VERSION", "1") == "2"
+    return asked and devices.accelerator().num_processes > 1
 
 
 def shard(net: nn.Module) -> nn.Module:

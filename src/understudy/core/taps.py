@@ -200,11 +200,8 @@ def _dissect(net: nn.Module, *x: Any) -> Anatomy:
     finally:
         for h in handles:
             h.remove()
-    heads = [
-        f.name
-        for f in order
-        if isinstance(f.module, (nn.Linear, nn.Conv2d)) and final is not None and f.shape[-1] == final.shape[-1]
-    ]
+    width = None if final is None else final.shape[-1]
+    heads = [f.name for f in order if isinstance(f.module, (nn.Linear, nn.Conv2d)) and f.shape[-1] == width]
     head = heads[-1] if heads else next((f.name for f in reversed(order) if isinstance(f.module, nn.Linear)), "")
     body = [f for f in order if f.name != head and not head.startswith(f.name + ".")]
     lists = {name for name, m in core.named_modules() if isinstance(m, (nn.ModuleList, nn.Sequential))}
@@ -234,9 +231,5 @@ def _stages(order: list[_Fired], lists: set[str]) -> tuple[str, ...]:
     families: dict[tuple[str, type], list[str]] = {}
     for f in order:
         families.setdefault((f.name.rpartition(".")[0], type(f.module)), []).append(f.name)
-    parents = [parent for parent, _ in families]
-    sizes = [
-        (parent in lists, len(f), -parent.count("."), i)
-        for i, (parent, f) in enumerate(zip(parents, families.values(), strict=True))
-    ]
+    sizes = [(parent in lists, len(f), -parent.count("."), i) for i, ((parent, _), f) in enumerate(families.items())]
     return tuple(list(families.values())[max(sizes)[-1]])

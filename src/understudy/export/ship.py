@@ -20,6 +20,7 @@ from torch import Tensor
 
 from understudy.core.batch import each, rows_in
 from understudy.core.errors import Refused, refuse
+from understudy.core.files import writing
 from understudy.export import kind_of
 from understudy.export.onnx import SIZES, export_onnx, session_of, some
 from understudy.export.program import export_program
@@ -83,9 +84,15 @@ class Shipped:
 def ship(job: Job, path: Path) -> Shipped:
     """Write a finished job's student, and nothing of its teacher, as the path's ending says (see `export.kind_of`).
 
-    Raises `Refused` where the ending is unknown, or the student can't become such a file; then nothing is written.
+    Raises `Refused` where the ending is unknown, the student can't become such a file, or the disk refuses; then nothing is written.
     """
-    kind, net = kind_of(path), job.student
+    kind = kind_of(path)
+    with writing(path):
+        return _ship(job, path, kind)
+
+
+def _ship(job: Job, path: Path, kind: str) -> Shipped:
+    net = job.student
     assert net is not None
     if kind == "folder":
         return _folder(job, path)
