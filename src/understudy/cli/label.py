@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,14 +17,16 @@ from understudy.config import Config
 from understudy.core.errors import refuse
 
 if TYPE_CHECKING:
+    from understudy.job import Job
     from understudy.teachers import Encoding
 
-KEPT = "What is kept"
+KEPT, WHO = "What is kept", "Who asks"
 EXAMPLES = ("understudy label --teacher digits --data digits --taps penultimate --out signals",
             "understudy label --teacher cnn --data folder:pictures --views 4 --dense float16 --out s3://bucket/signals",
             "understudy label --task lm --teacher hf:./large --data jsonl:chats.jsonl --samples 50 --out signals",
             "understudy label --task lm --teacher hf:./large --data jsonl:chats.jsonl --hybrid 32 --temperature 2 --out signals",
-            "accelerate launch -m understudy label --task lm --teacher hf:./large --data jsonl:chats.jsonl --out signals")  # fmt: skip
+            "accelerate launch -m understudy label --task lm --teacher hf:./large --data jsonl:chats.jsonl --out signals",
+            "understudy label --cluster ray --gpus-per-worker 1 --task lm --teacher hf:./large --data jsonl:chats.jsonl --out s3://bucket/signals")  # fmt: skip
 
 
 def label(
@@ -69,6 +72,23 @@ def label(
     temperature: Annotated[
         float, Option(help="The temperature that students will learn at; nothing to --hidden.", rich_help_panel=KEPT)
     ] = 1.0,
+    cluster: Annotated[
+        str | None,
+        Option(
+            "--cluster",
+            metavar="ray",
+            help="Workers of a Ray cluster, the one at RAY_ADDRESS, or else one of this machine for as long as it takes.",
+            rich_help_panel=WHO,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        Option(min=1, help="How many of them; one a processor, or a GPU's share, when left out.", rich_help_panel=WHO),
+    ] = None,
+    gpus: Annotated[
+        float | None,
+        Option("--gpus-per-worker", min=0, max=1, help="The share of a GPU that each of them needs.", rich_help_panel=WHO),
+    ] = None,
 ) -> Answer:
     """Ask a teacher about all rows, once, and keep what it says: answers and features, of several views of a picture; of language models a few bytes a token.
 
@@ -76,6 +96,7 @@ def label(
     on at the next call; rows that are new are added."""
     if config.signal != "online":
         raise refuse("--signal", config.signal, "left out: it is the teacher that is asked")
+    by = _by(config, cluster, workers, gpus)
     spoken = config.data.task == "lm"
     encoding = _encoding(
         {"samples": samples, "hybrid": hybrid, "top-k": top_k, "hidden": 0 if hidden else None},
@@ -85,7 +106,7 @@ def label(
     )
     asked = tuple(word.strip() for word in (taps or "").split(",") if word.strip())
     if not spoken:
-        return _rows(config, out, encoding, asked)
+        return _rows(config, out, encoding, asked, by)
     if asked:
         raise refuse("--taps", taps, "left out: of language models --hidden keeps the last states")
     if config.teacher.startswith("openai:"):
@@ -107,7 +128,6 @@ def label(
         from understudy.core import devices
         from understudy.core.batch import Views
         from understudy.lm import plan
-        from understudy.teachers import label
 
         job, place = plan(config), devices.accelerator()
         x: Any = job.data.parts["train"].x
@@ -119,25 +139,81 @@ def label(
     parts = ({k: v[i : i + size] for k, v in x.items()} for i in range(0, rows, size))
     with resumed(), bars() as bar:
         bar("rows", 0, rows)
-        done = label(teacher, parts, out, encoding, precision=config.training.precision, batch=size, share=(place.process_index, place.num_processes),
-                         progress=lambda n: bar("rows", n, rows))  # fmt: skip
+        done = by(
+            teacher,
+            parts,
+            out,
+            encoding,
+            precision=config.training.precision,
+            batch=size,
+            progress=lambda n: bar("rows", n, rows),
+        )
     return _answer(out, done)
 
 
-def _rows(config: Config, out: str, encoding: Encoding, taps: tuple[str, ...]) -> Answer:
+def _by(config: Config, cluster: str | None, workers: int | None, gpus: float | None) -> Callable[..., bool]:
+    """Who labels: this process, or one of those that were launched, or a cluster's workers."""
+    if cluster is None:
+        if workers is not None or gpus is not None:
+            raise refuse(
+                "--workers" if workers is not None else "--gpus-per-worker",
+                workers if workers is not None else gpus,
+                "left out, without --cluster ray",
+            )
+        from understudy.core import devices
+        from understudy.teachers import label
+
+        place = devices.accelerator()
+        return functools.partial(label, share=(place.process_index, place.num_processes))
+    if cluster != "ray":
+        raise refuse("--cluster", cluster, "ray")
+    if config.teacher.startswith("openai:"):
+        raise refuse("--cluster", cluster, "left out: a server is asked by one process, which sees to what it costs")
+    from understudy.teachers import cluster as rays
+
+    rays.needed()
+    return functools.partial(rays.label, config, workers=workers or 0, gpus=gpus or 0.0)
+
+
+def _rows(config: Config, out: str, encoding: Encoding, taps: tuple[str, ...], by: Callable[..., bool]) -> Answer:
     """Of models for rows: training rows as they are and in every view, the others as they are."""
     from torch import nn
 
     with waiting(f"loading {config.teacher} and {config.data.address} …"):
-        from understudy.job import asked, plan
+        from understudy.core import devices
+        from understudy.job import plan
+        from understudy.teachers.labelling import code_of
 
-        job = plan(config, student=nn.Identity())
+        job, place = plan(config, student=nn.Identity()), devices.accelerator()
     if encoding.size and job.data.task != "classify":
         raise refuse("label", encoding.kind, f"--dense: the answers of '{job.data.task}' are no probabilities of classes")
     with resumed(), bars() as bar:
         job.teach(bar)
-        done = asked(job, out, encoding, taps, lambda n, rows: bar("rows", n, rows))
+        rows, parts = looks(job)
+        done = by(job.teacher.to(place.device), parts, out, encoding, taps=taps, views=job.world.augment if job.world.augment.views else None,
+                  code=code_of(job.world.views.get("teacher")), precision=config.training.precision, batch=256, progress=lambda n: bar("rows", n, rows))  # fmt: skip
     return _answer(out, done)
+
+
+def looks(job: Job) -> tuple[int, Iterator[Any]]:
+    """How many rows a job's teacher is to be asked about, and they in batches: training rows in every view, and all rows as they are."""
+    import torch
+
+    from understudy.core.batch import Views, each, rows_in
+
+    data, views = job.world.data, job.world.augment.views
+    xs = [x.of("teacher") if isinstance(x, Views) else x for x in (data.train.x, data.valid.x, data.test.x)]
+    if views and not isinstance(xs[0], torch.Tensor):
+        raise refuse("augment.views", views, "0 where the two models read rows in ways of their own", "leave it out")
+    seen = [(x, v) for x in xs for v in (range(-1, views) if x is xs[0] and views else (-1,))]
+
+    def batches() -> Iterator[Any]:
+        for x, v in seen:
+            for i in range(0, rows_in(x), 256):
+                part = each(x, lambda t, i=i: t[i : i + 256])  # type: ignore[misc]
+                yield {"row": part, "view": torch.full((rows_in(part),), v)} if views else part
+
+    return sum(rows_in(x) for x, _ in seen), batches()
 
 
 @contextmanager

@@ -1,0 +1,251 @@
+"""Asking a teacher about many rows by many workers of a Ray cluster: the folder that comes of it is the one that `teachers.label` makes alone.
+
+Who starts it reads the rows and deals them out, a shard at a time, as a Ray Data job; each worker loads the teacher by its address once, holds it,
+and writes the shards that it is dealt. A shard's name hangs on its rows alone and it is there whole or not at all, so one whose worker died is
+simply done again by another. What crosses the wire of ours is a configuration as JSON and rows as safetensors; Ray pickles its own tasks around that.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from understudy import config as configuration
+from understudy.config import Config
+from understudy.core import devices
+from understudy.core.errors import Refused, refuse
+from understudy.core.seeds import stream
+from understudy.models.lm import evaluating
+from understudy.parts.change import Change
+from understudy.teachers.labelling import ROWS, Asker, Writer, code_of
+from understudy.teachers.places import Place
+from understudy.teachers.shards import Encoding
+from understudy.teachers.stored import keys
+
+TRIES = 3  # of a shard, whose worker dies each time, before it is given up
+INSTALL = "pip install 'understudy[cluster]'"
+
+
+def label(config: Config, teacher: nn.Module, rows: Iterable[Any], folder: str | os.PathLike[str], encoding: Encoding | None = None, *,
+          taps: tuple[str, ...] = (), views: Change | None = None, code: str = "", precision: str = "no", batch: int = 8, shard: int = ROWS,
+          workers: int = 0, gpus: float = 0.0, progress: Any = lambda _: None) -> bool:  # fmt: skip
+    """As `teachers.label`, by a cluster's workers, who load the same teacher by what stands in config.
+
+    folder: on a disk or at an fsspec address that all of them reach. workers: how many at once, at most one a shard; 0 = one a processor, or as many as the
+    cluster's GPUs have room for. gpus: of each worker, its share of one, 0 to 1. The cluster is the one at RAY_ADDRESS, else one of this machine, until the
+    work is done. Raises `Refused` where Ray isn't installed or doesn't answer, where a worker has another teacher or can't reach the folder, and where
+    a shard has cost three workers their life; what is written by then stays, and the next call goes on from there.
+    """
+    ray = needed()
+    if devices.launched():
+        raise refuse("--cluster", "ray", "one process that deals the rows out", "leave `accelerate launch` away")
+    if not 0 <= gpus <= 1:
+        raise refuse("--gpus-per-worker", gpus, "a number from 0 to 1: a worker holds its teacher on one device")
+    place = Place(folder)
+    if place.local is None and place.address.startswith("memory:"):
+        raise refuse(
+            "label.out", place.address, "a folder that all workers reach; this one is of one process", "a shared disk, or s3://…"
+        )
+    rows = iter(rows)
+    first = next(rows, None)
+    if first is None:
+        raise refuse("rows", [], "at least one batch")
+    with torch.no_grad(), evaluating(teacher):
+        ask = Asker(teacher, first, encoding or Encoding(), taps=taps, views=views, code=code, precision=precision, shard=shard)
+    writer = Writer(place, ask.plan, ask.weights)
+    files: list[str] = []
+    done = 0
+
+    def missing() -> Iterator[tuple[str, Any]]:
+        nonlocal done
+        for file, x, key in writer.parts(itertools.chain([first], rows)):
+            files.extend([file] if file else [])
+            if file and not writer.has(file, key):
+                yield file, x
+            else:
+                done += len(key)
+                progress(done)
+
+    left = missing()
+    progress(0)
+    head = list(itertools.islice(left, 1))
+    lots: list[Iterable[tuple[str, Any]]] = [itertools.chain(head, left)]
+    if any(c.words and c.kind != "hidden" for c in ask.plan.columns.values()) and not place.has("book.safetensors"):
+        lots = [head, left]  # bits of words hang on what is written first: it is the same shard whoever is how fast
+    if head:
+        about = {"config": config.to_dict(), "folder": str(place.local.absolute()) if place.local is not None else place.address,
+                 "encoding": asdict(ask.plan.encoding), "taps": list(taps), "views": ask.plan.views, "precision": precision, "batch": batch,
+                 "shard": shard, "here": os.getcwd()}  # fmt: skip
+        with connected(ray, workers):
+            tally = ray.remote(num_cpus=0)(Tally).remote()
+            for lot in lots:
+                for n in _dealt(ray, lot, json.dumps(about), tally, workers, gpus):
+                    done += n
+                    progress(done)
+        place.leave()
+        place.sweep()  # what workers left half-written that died
+    if not writer.finish(files):
+        raise refuse(
+            "label.out", str(place), "a folder that all workers reach; what they wrote isn't here", "a shared disk, or s3://…"
+        )
+    return True
+
+
+def needed() -> Any:
+    """Ray, which speaks to nobody but its cluster. Raises `Refused` where it isn't installed."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if not os.environ.get("RAY_ADDRESS"):
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # its name for: listen on the loopback only
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # the rest is in its own files
+    try:
+        import ray
+        import ray.data
+    except ImportError as e:
+        raise refuse("--cluster", "ray", f"a package that is installed here ({e})", INSTALL) from None
+    return ray
+
+
+@contextmanager
+def connected(ray: Any, workers: int) -> Iterator[None]:
+    """To the cluster that this process is part of already, or to the one at RAY_ADDRESS, or to one of this machine that ends with the block."""
+    if ray.is_initialized():
+        yield
+        return
+    address = os.environ.get("RAY_ADDRESS", "")
+    local = {} if address else {"num_cpus": workers or None, "include_dashboard": False}
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **local)
+    except (ConnectionError, RuntimeError, ValueError) as e:
+        raise refuse(
+            "RAY_ADDRESS", address, f"a Ray cluster that answers ({str(e).splitlines()[0]})", "ray start --head"
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _dealt(ray: Any, lot: Iterable[tuple[str, Any]], about: str, tally: Any, workers: int, gpus: float) -> Iterator[int]:
+    """Rows of each shard of a lot as it is written."""
+    refs = [ray.put(_block(file, x)) for file, x in lot]
+    if not refs:
+        return
+    there = ray.cluster_resources()
+    most = workers or int(there.get("GPU", 0) / gpus if gpus else there.get("CPU", 1)) or 1
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    log = logging.getLogger("ray.data")
+    log.setLevel(max(log.level, logging.ERROR))
+    pool = ray.data.ActorPoolStrategy(size=min(most, len(refs)), max_tasks_in_flight_per_actor=1)
+    made = ray.data.from_arrow_refs(refs).map_batches(Worker, fn_constructor_args=(about, tally), compute=pool, batch_size=1, batch_format="pyarrow",
+                                                      num_gpus=gpus or None)  # fmt: skip
+    errors = ray.exceptions
+    try:
+        for table in made.iter_batches(batch_size=None, batch_format="pyarrow"):
+            for told in table.to_pylist():
+                if told["refused"]:
+                    raise Refused(told["refused"])
+                yield told["rows"]
+    except (errors.RayActorError, errors.WorkerCrashedError, errors.OutOfMemoryError, errors.ObjectLostError) as e:
+        raise refuse("--cluster", type(e).__name__, "workers that live until they have loaded the teacher",
+                     "memory? the same command goes on at the next missing shard") from None  # fmt: skip
+
+
+def _block(file: str, x: Any) -> Any:
+    """A shard's rows as an Arrow table of one row."""
+    import pyarrow as pa
+    from safetensors.torch import save
+
+    tensors: dict[str, Tensor] = x if isinstance(x, dict) else {"": x}
+    data = save({k: t.contiguous() for k, t in tensors.items()})
+    return pa.table({"file": [file], "x": pa.array([data], pa.large_binary())})
+
+
+class Tally:
+    """How often each shard was begun; outlives those who begin it."""
+
+    def __init__(self) -> None:
+        self.begun: Counter[str] = Counter()
+
+    def begin(self, file: str) -> int:
+        """-> the how-manieth time this is"""
+        self.begun[file] += 1
+        return self.begun[file]
+
+
+class Worker:
+    """Loads a teacher once, and writes the shards that it is dealt; a table of file and rows -> a table of how many, or of why not."""
+
+    def __init__(self, about: str, tally: Any) -> None:
+        self.about, self.tally, self.writer = json.loads(about), tally, None
+        if Path(self.about["here"]).is_dir():
+            os.chdir(self.about["here"])  # addresses may be relative to it
+        try:
+            self.net, self.code, self.refused = *_loaded(configuration.build(self.about["config"])), ""
+        except Refused as e:
+            self.refused = str(e)
+
+    def __call__(self, table: Any) -> Any:
+        import pyarrow as pa
+        import ray
+        from safetensors.torch import load
+
+        told = []
+        for row in table.to_pylist():
+            tensors = load(row["x"])
+            try:
+                if ray.get(self.tally.begin.remote(row["file"])) > TRIES:
+                    raise refuse(
+                        "--cluster",
+                        row["file"],
+                        f"a shard that a worker survives; {TRIES} died of it",
+                        "too little memory? a smaller batch",
+                    )
+                told.append({"rows": self._written(row["file"], tensors.get("", tensors)), "refused": self.refused})
+            except Refused as e:
+                told.append({"rows": 0, "refused": str(e)})
+        return pa.Table.from_pylist(told)
+
+    @torch.no_grad()
+    def _written(self, file: str, x: Any) -> int:
+        """How many rows this shard has, now that it is there."""
+        if self.refused:
+            raise Refused(self.refused)
+        a, key = self.about, keys(x)
+        if self.writer is None:
+            views = None if a["views"] is None else Change(**a["views"])
+            self.ask = Asker(self.net, x, Encoding(**a["encoding"]), taps=tuple(a["taps"]), views=views, code=self.code, precision=a["precision"],
+                             shard=a["shard"])  # fmt: skip
+            self.writer = Writer(a["folder"], self.ask.plan, self.ask.weights, alone=False)
+        if not self.writer.has(file, key):  # whoever began it may have died after it was written
+            self.writer.write(file, key, self.ask.all(x, key, a["batch"]))
+        return len(key)
+
+
+def _loaded(config: Config) -> tuple[nn.Module, str]:
+    """The teacher of a configuration on this process's device, as it sees rows, and `code_of` what they go through first."""
+    device = devices.accelerator().device
+    if config.data.task == "lm":
+        from understudy.models import language
+
+        with stream(config.training.seed, "teacher"):
+            return language.load(config.teacher).net.eval().to(device), ""
+    from understudy.job import plan
+
+    job = plan(config, student=nn.Identity())
+    job.teach()
+    return job.teacher.to(device), code_of(job.world.views.get("teacher"))
+
+
+__all__ = ["Tally", "Worker", "connected", "label", "needed"]
