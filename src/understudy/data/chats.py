@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -237,18 +237,23 @@ def document(row: Any, tokenizer: Any, columns: dict[str, str], where: str) -> D
     if columns["messages"] in row:
         return _chat(row[columns["messages"]], tokenizer, where)
     texts = {k: row.get(columns[k]) for k in ("prompt", "completion", "text")}
-    if isinstance(texts["prompt"], str) and isinstance(texts["completion"], str) and texts["completion"].strip():
+    if _text(texts["prompt"]) and _text(texts["completion"]) and texts["completion"].strip():
         return Document(((texts["prompt"], False), (texts["completion"], True)))
-    if isinstance(texts["text"], str) and texts["text"].strip():
+    if _text(texts["text"]) and texts["text"].strip():
         return Document(((texts["text"], True),))
     raise refuse("row", where, f"text in '{columns['messages']}', in '{columns['prompt']}' and '{columns['completion']}', or in '{columns['text']}'; it has "
                  f"{', '.join(map(str, row))}", "name its columns: jsonl:rows.jsonl?prompt=question&completion=answer")  # fmt: skip
 
 
+def _text(value: Any) -> TypeGuard[str]:
+    """JSON may hold halves of characters, which no tokenizer takes."""
+    return isinstance(value, str) and value.encode("utf-8", "replace").decode() == value
+
+
 def _chat(messages: Any, tokenizer: Any, where: str) -> Document:
     """What the assistant says is to be learned, the rest is read; the borders are where the template puts them."""
     good = isinstance(messages, list) and all(
-        isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str) for m in messages
+        isinstance(m, dict) and _text(m.get("role")) and _text(m.get("content")) for m in messages
     )
     if not good or not any(m["role"] == "assistant" for m in messages):
         raise refuse("messages", where, "a list of {role, content} with an answer of the assistant", "mend or drop the row")

@@ -62,15 +62,19 @@ class Raw:
     names: tuple[str, ...] | None = None
 
 
-def existing(place: str, field: str) -> Path:
-    path = Path(place)
+def found(place: str) -> Path | None:
+    """Where something is, or nothing: ~ is the home folder."""
     try:
-        path = path.expanduser()
-        there = bool(place) and path.exists()
+        path = Path(place).expanduser()
+        return path if place and path.exists() else None
     except (OSError, ValueError, RuntimeError):  # too long a name, letters that none may have, a user that isn't there
-        there = False
-    if not there:
-        raise refuse(field, place, "a file or folder that exists", f"there is none at {path.absolute()}")
+        return None
+
+
+def existing(place: str, field: str) -> Path:
+    path = found(place)
+    if path is None:
+        raise refuse(field, place, "a file or folder that exists", f"there is none at {Path(place).absolute()}")
     return path
 
 

@@ -49,6 +49,7 @@ def huggingface(at: Address, data: Data, trust_remote_code: bool) -> Loaded:
             "dtype": torch.float32,
         }
         inner, told = auto.from_pretrained(at.place, config=config, **how)
+        sound(inner, "hf", at.place)
         view = _pixels(transformers, at, config, data, where) if data.kind == "image" else None
         encode = _tokens(transformers, at, config, where) if data.kind == "text" else None
     except Refused:
@@ -66,6 +67,18 @@ def huggingface(at: Address, data: Data, trust_remote_code: bool) -> Loaded:
         ) from None
     trained = not told["missing_keys"] and not told["mismatched_keys"]
     return Loaded(HF(inner, view, encode), trained, view, encode, stated if trained else None)
+
+
+def sound(net: torch.nn.Module, field: str, place: str) -> None:
+    """Raises `Refused` where a weight isn't finite: whoever learns from it would learn nothing, or stop at once."""
+    for name, p in net.named_parameters():
+        if p.is_floating_point() and not p.is_meta and not bool(p.isfinite().all()):
+            raise refuse(
+                field,
+                place,
+                f"finite weights; {name} holds NaN or infinity",
+                "it is damaged, or its training ran away: take an earlier one",
+            )
 
 
 def configuration(transformers: Any, place: str, where: dict[str, Any]) -> Any:
@@ -115,12 +128,11 @@ def _tokens(transformers: Any, at: Address, config: Any, where: dict[str, Any]) 
 def timm(at: Address, data: Data) -> Loaded:
     """A network of timm with the data's channels and classes; `?pretrained=true` fetches its weights (the head is new)."""
     at.only(("pretrained",))
-    library = need("timm")
     if data.kind != "image":
-        raise refuse("model", at.text, f"a network for pictures; the data are a {data.kind}")
+        raise refuse("model", at.text, f"a network for pictures; the data are a {data.kind}", "use mlp, or sklearn:random-forest")
+    pretrained, library = switch("pretrained", at.options.get("pretrained", "false")), need("timm")
     if not library.is_model(at.place):
-        raise refuse("timm", at.place, "a name that timm.list_models() holds")
-    pretrained = switch("pretrained", at.options.get("pretrained", "false"))
+        raise refuse("timm", at.place, "a name that timm.list_models() holds", "look there")
     net = library.create_model(at.place, pretrained=pretrained, num_classes=data.outputs, in_chans=data.shape[0])
     told: dict[str, Any] = net.pretrained_cfg if pretrained and data.shape[0] == 3 else {"mean": data.mean, "std": data.std}
     return Loaded(net, False, Normalise(told["mean"], told["std"]))

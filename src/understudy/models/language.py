@@ -15,7 +15,7 @@ from torch import nn
 from understudy.core.errors import Refused, refuse
 from understudy.data.address import Address, need, parse, share, switch, whole
 from understudy.data.chats import Reader
-from understudy.models.hub import configuration
+from understudy.models.hub import configuration, sound
 from understudy.models.lm import LM
 from understudy.models.shrink import transformer
 
@@ -93,6 +93,7 @@ def _hub(at: Address, trust_remote_code: bool) -> Spoken:
         else:
             how = where | {"use_safetensors": True, "dtype": DTYPES[dtype], "output_loading_info": True} | _quantised(at)
             inner, told = auto.from_pretrained(at.place, config=config, **how)
+            sound(inner, "hf", at.place)
             if missing := sorted(told["missing_keys"]):
                 raise refuse("hf", at.place, f"a language model with all of its weights; it lacks {', '.join(missing[:3])} ({len(missing)} in all)",
                              "give a folder of that kind, or ?random=true for new ones")  # fmt: skip
@@ -126,7 +127,7 @@ def _quantised(at: Address) -> dict[str, Any]:
         return {}
     bits = whole("bits", at.options["bits"], 4, 8)
     if bits not in (4, 8):
-        raise refuse("bits", bits, "4 or 8")
+        raise refuse("bits", bits, "one of 4, 8")
     need("bitsandbytes")
     config = need("transformers").BitsAndBytesConfig(load_in_8bit=bits == 8, load_in_4bit=bits == 4)
     return {"quantization_config": config}

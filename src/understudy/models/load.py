@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -16,6 +15,7 @@ from torch import nn
 from understudy.core.errors import nearest, refuse
 from understudy.data import Data
 from understudy.data.address import Address, parse, share, switch, whole
+from understudy.data.raw import found
 from understudy.models import hub
 from understudy.models.shrink import OWN, shrink
 from understudy.models.tiny import NETS
@@ -73,7 +73,12 @@ def _reference(at: Address, data: Data) -> Loaded:
     make, kinds, settings = NETS[at.scheme]
     known = [k for k, v in settings.items() if isinstance(v, int)]
     if at.place:
-        raise refuse("model", at.text, f"'{at.scheme}' alone, or with options: {', '.join(f'?{k}=' for k in known)}")
+        raise refuse(
+            "model",
+            at.text,
+            f"'{at.scheme}' alone, or with options: {', '.join(f'?{k}=' for k in known)}",
+            "leave out what stands behind the colon",
+        )
     at.only(known)
     if data.kind not in kinds:
         fit = [n for n, (_, k, _) in NETS.items() if data.kind in k]
@@ -113,20 +118,26 @@ def _callable(at: Address, data: Data) -> Loaded:
     trained = switch("trained", at.options.get("trained", "false"))
     module, _, name = at.place.partition(":")
     if not module or not name:
-        raise refuse("model", at.text, "torch:package.module:callable")
+        raise refuse("model", at.text, "torch:package.module:callable", "for instance torch:nets:make, of a file nets.py here")
     with _here():
         try:
-            found = importlib.import_module(module)
-        except ImportError as e:
+            held = importlib.import_module(module)
+        except Exception as e:  # whatever a module of the user's does
             raise refuse(
-                "model", at.text, f"a module that can be imported here ({e})", "run where it lies, or install it"
-            ) from None
-    make = getattr(found, name, None)
+                "model",
+                at.text,
+                f"a module that can be imported here ({type(e).__name__}: {e})",
+                "run where it lies, or install it",
+            ) from e
+    make = getattr(held, name, None)
     if isinstance(make, nn.Module):
         return Loaded(make, trained)
     if not callable(make):
-        raise refuse("model", at.text, f"a callable in {module}{nearest(name, vars(found))}")
-    takes = inspect.signature(make).parameters
+        raise refuse("model", at.text, f"a callable in {module}{nearest(name, vars(held))}")
+    try:
+        takes = inspect.signature(make).parameters
+    except ValueError:  # of C
+        raise refuse("model", at.text, "a callable that says what it takes", "write a function around it") from None
     key = next((k for k in ("classes", "num_classes") if k in takes), None)
     known = [k for k, p in takes.items() if k != key and p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     if known:
@@ -136,9 +147,14 @@ def _callable(at: Address, data: Data) -> Loaded:
             f"a callable that needs nothing but classes; it asks for {', '.join(known)}",
             "write a function around it",
         )
-    net = make(**({key: data.outputs} if key else {}))
+    try:
+        net = make(**({key: data.outputs} if key else {}))
+    except Exception as e:  # whatever a function of the user's does
+        mend = "call it yourself, or look at the traceback (--traceback)"
+        raise refuse("model", at.text, f"a callable that makes a network; it raised {type(e).__name__}: {e}", mend) from e
     if not isinstance(net, nn.Module):
-        raise refuse("model", at.text, f"a callable that returns an nn.Module; it returned {type(net).__name__}")
+        told = f"a callable that returns an nn.Module; it returned {type(net).__name__}"
+        raise refuse("model", at.text, told, "return the network")
     return Loaded(net, trained)
 
 
@@ -146,11 +162,11 @@ def _file(at: Address, data: Data, teacher: nn.Module | None, trust_remote_code:
     from safetensors import SafetensorError, safe_open
 
     at.only(("arch",))
-    path = Path(at.place).expanduser()
-    if path.suffix != ".safetensors" or not path.is_file():
+    path = found(at.place)
+    if path is None or path.suffix != ".safetensors" or not path.is_file():
         raise refuse(
             "file",
-            str(path),
+            at.place,
             "a .safetensors file that exists",
             "pickled weights (.pt, .bin) are never opened: save them with safetensors",
         )
@@ -178,7 +194,13 @@ def _file(at: Address, data: Data, teacher: nn.Module | None, trust_remote_code:
                 f"weights for {arch}; it {what} {', '.join(sorted(keys)[:3])} ({len(keys)} in all)",
                 "give the arch it was saved from",
             )
+    kinds = {k: v.is_floating_point() for k, v in loaded.net.state_dict().items()}
     for k, shape in fits.items():
+        if weights[k].is_floating_point() != kinds[k]:
+            told = f"weights for {arch}; {k} is {weights[k].dtype}, " + (
+                "not floating-point" if kinds[k] else "not whole numbers"
+            )
+            raise refuse("file", str(path), told, "quantised weights are for other programs: give the full ones")
         if has[k] != shape:
             raise refuse(
                 "file",
@@ -187,5 +209,6 @@ def _file(at: Address, data: Data, teacher: nn.Module | None, trust_remote_code:
                 "give the arch, width and classes it was saved with",
             )
     loaded.net.load_state_dict(weights)
+    hub.sound(loaded.net, "file", str(path))
     loaded.trained = True
     return loaded

@@ -1,0 +1,13 @@
+"""Bad models, and bad rows for language models."""
+
+from pathlib import Path
+
+import pytest
+
+from bad.cases_models import CASES
+from bad.runner import Case, refused
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name[:60])
+def test_models(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused(case, tmp_path, monkeypatch)
