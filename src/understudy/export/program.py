@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from understudy.core.errors import Refused, refuse
 from understudy.core.files import write_atomically
-from understudy.export.onnx import SIZES, TOLERANCE, quiet, some, untraceable
+from understudy.export.onnx import SIZES, TOLERANCE, forget, quiet, some, untraceable
 
 
 def export_program(net: nn.Module, example: Tensor | dict[str, Tensor], path: str | os.PathLike[str]) -> float:
@@ -33,8 +33,9 @@ def export_program(net: nn.Module, example: Tensor | dict[str, Tensor], path: st
             raise refuse("net.output", type(out).__name__, "one tensor", "wrap the network so that it returns its logits")
         try:
             data = _archive(plain, x)
-            again: Any = torch.export.load(io.BytesIO(data)).module()
-            difference, scale = _compare(plain, again, example)
+            loaded = torch.export.load(io.BytesIO(data))
+            difference, scale = _compare(plain, loaded.module(), example)
+            forget(loaded)
         except Refused:
             raise
         except Exception as e:
@@ -54,6 +55,7 @@ def _archive(net: nn.Module, x: Tensor | dict[str, Tensor]) -> bytes:
             node.meta.pop(key, None)
     stream = io.BytesIO()
     torch.export.save(program, stream)
+    forget(program)
     with zipfile.ZipFile(stream) as archive:
         for name in archive.namelist():
             if name.endswith("_config.json") and (held := [k for k, v in _payloads(archive.read(name)) if v["use_pickle"]]):
