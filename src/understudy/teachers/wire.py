@@ -108,7 +108,7 @@ def base(url: str) -> str:
     except ValueError:
         good = False
     if not good or "@" in parts.netloc or parts.query or parts.fragment or not re.fullmatch(r"[!-~]+", url):
-        shown = url.split("?", maxsplit=1)[0].rsplit("@", 1)[-1]  # without what may be a secret
+        shown = re.split(r"[?#\s]", url, maxsplit=1)[0].rsplit("@", 1)[-1]  # without what may be a secret
         raise refuse("remote.url", shown, "http://host:port or https://host, without name, password or query")
     path = parts.path.rstrip("/").removesuffix("/completions").removesuffix("/chat").removesuffix("/v1")
     return urllib.parse.urlunsplit((parts.scheme, parts.netloc, path + "/v1", "", ""))
