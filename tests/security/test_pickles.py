@@ -265,6 +265,18 @@ def test_a_hub_folder_may_not_name_kernels_to_fetch(name: str, hub: Path, rows: 
         read_hub(folder, rows)
 
 
+@pytest.mark.parametrize("template", ["{{ ''.__class__.__mro__[1].__subclasses__() }}", "{{ cycler.__init__.__globals__.os.system('touch MARK') }}", "{% include '/etc/passwd' %}",
+    "{{ messages.append.__self__.__class__ }}", "{% for i in range(999999999) %}x{% endfor %}", "{{ raise_exception('no') }}", "{%", "{{ messages[0].content.format.__globals__ }}"])  # fmt: skip
+def test_a_chat_template_stays_in_its_sandbox(template: str, hub: Path, mark: Path, tmp_path: Path) -> None:
+    tokenizer = language.load(f"hf:{hub / 'speaker'}").reader.tokenizer
+    said = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yo"}]}
+    (tmp_path / "x.jsonl").write_text(json.dumps(said) + "\n")
+    tokenizer.chat_template = template.replace("MARK", str(mark))
+    with pytest.raises(Refused, match="chat_template"):
+        chats.load(f"jsonl:{tmp_path / 'x.jsonl'}", tokenizer)
+    assert not mark.exists()
+
+
 def test_a_store_whose_shards_are_pickles_is_refused(mark: Path, tmp_path: Path) -> None:
     from understudy.teachers.labelling import label
 

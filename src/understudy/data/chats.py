@@ -250,6 +250,17 @@ def _text(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and value.encode("utf-8", "replace").decode() == value
 
 
+def _templated(tokenizer: Any, messages: list[Any], where: str, *, prompt: bool) -> str:
+    """What the tokenizer's template makes of messages, in the sandbox that Transformers keeps it in."""
+    try:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt))
+    except Exception as e:  # whatever a template does
+        why = f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}"
+        raise refuse(
+            "tokenizer.chat_template", where, f"one that writes these messages ({why})", "mend the row, or the template"
+        ) from None
+
+
 def _chat(messages: Any, tokenizer: Any, where: str) -> Document:
     """What the assistant says is to be learned, the rest is read; the borders are where the template puts them."""
     good = isinstance(messages, list) and all(
@@ -268,10 +279,7 @@ def _chat(messages: Any, tokenizer: Any, where: str) -> Document:
     done = ""
     for i, m in enumerate(messages):
         if m["role"] == "assistant":
-            asked, said = (
-                tokenizer.apply_chat_template(messages[: i + more], tokenize=False, add_generation_prompt=not more)
-                for more in (0, 1)
-            )
+            asked, said = (_templated(tokenizer, messages[: i + more], where, prompt=not more) for more in (0, 1))
             if not (asked.startswith(done) and said.startswith(asked)):
                 raise refuse(
                     "messages",
