@@ -27,7 +27,7 @@ from understudy.config import Config, Training
 from understudy.core import checkpoint, devices, registry, seal
 from understudy.core.batch import Batch, Views, each, rows_in
 from understudy.core.errors import NotFinite, Refused, refuse
-from understudy.core.files import write_atomically, writing
+from understudy.core.files import sweep, write_atomically, writing
 from understudy.core.fit import fit
 from understudy.core.method import Method
 from understudy.core.run import Run, seen_by, start
@@ -158,6 +158,8 @@ class Job:
         saved = checkpoint.latest(folder)
         if saved is not None:
             checkpoint.restore(run, saved)
+            if run.world.rank == 0:
+                checkpoint.prune(folder)  # it may have been killed before it came to that
         log = Log(self.folder / "metrics.jsonl", name, run.step, quiet=run.world.rank > 0, tell=self._tell)
         self._begins(name, run.step, steps)
         every, judge, save = (max(1, steps // n) if n else steps for n in (POINTS, training.judgements, training.checkpoints))
@@ -247,6 +249,7 @@ class Job:
                 "teacher", start(registry.get("alone")(), world, training.seed, precision=training.precision), training, bar
             )
             if self.world.rank == 0:
+                sweep(kept)
                 save_weights(made, kept, arch=address)
             net.load_state_dict(made.state_dict())
         else:

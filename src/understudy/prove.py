@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from understudy.core import registry
 from understudy.core.batch import each
 from understudy.core.errors import NotFinite, refuse
-from understudy.core.files import write_atomically
+from understudy.core.files import sweep, write_atomically
 from understudy.core.fit import fit
 from understudy.core.method import Method
 from understudy.core.run import start
@@ -253,7 +253,9 @@ def prove(name: str, seeds: int = 10, say: Any = lambda *_: None, data: str = ""
 
 def publish(result: dict[str, Any], folder: Path) -> Path:
     """Write a proof as it came out; what was kept on the way goes."""
-    path = write_atomically(folder / f"{result['method'].replace('-', '_')}.json", json.dumps(result, indent=1) + "\n")
+    path = folder / f"{result['method'].replace('-', '_')}.json"
+    sweep(path)
+    write_atomically(path, json.dumps(result, indent=1) + "\n")
     kept = unfinished(folder, result["method"])
     shutil.rmtree(kept, ignore_errors=True)
     with contextlib.suppress(OSError):  # others are under way

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import understudy.publish
 import understudy.report.html
 from integration import child
+from integration.forked import Nursery
 from understudy.core import checkpoint
 
 FITNET = json.dumps({"name": "fitnet", "student_at": "stage2", "teacher_at": "stage2"})
@@ -90,3 +94,71 @@ def test_killed_from_outside(tmp_path):
         assert not (broken / "run" / "student.safetensors").exists()
     child.job("resume", broken, BOTH, "adamw").run()
     same(whole, broken)
+
+
+# at random points -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def nursery():
+    made = Nursery()
+    yield made
+    made.close()
+
+
+def whole(home: Path, what: str, nursery: Nursery) -> tuple[int, float]:
+    """Do it without a kill: how many times it makes a file safe, and its seconds."""
+    code, seconds = nursery.call(f"integration.doomed:{what}", str(home), out=home.with_suffix(".log"))
+    assert code == 0, home.with_suffix(".log").read_text()
+    return int(home.with_suffix(".log").read_text().split()[-1]), seconds
+
+
+def killed_and_done(home: Path, what: str, nursery: Nursery, *, call: int = -1, after: float | None = None) -> bool:
+    """Have it killed at a call or after so many seconds, then do it to its end. Whether it was alive until then."""
+    log = home.with_suffix(".log")
+    code, _ = nursery.call(f"integration.doomed:{what}", str(home), call, out=log, after=after)
+    assert code == -signal.SIGKILL or (code == 0 and call < 0), log.read_text()
+    again, _ = nursery.call(f"integration.doomed:{what}", str(home), out=log)
+    assert again == 0, log.read_text()
+    return code != 0
+
+
+def left(home: Path) -> dict[str, object]:
+    """All that lies there, comparable: times left out, and where it lies."""
+    found: dict[str, object] = {}
+    for path in sorted(p for p in home.rglob("*") if p.is_file() and p.name != "state.json"):
+        data, name = path.read_bytes(), str(path.relative_to(home))
+        if path.suffix == ".json":
+            told = json.loads(data.replace(str(home).encode(), b"home"))
+            for of_time in ("seconds", "written", "time"):
+                told.pop(of_time, None)
+            found[name] = told
+        elif "checkpoints" in path.parts:
+            found[name] = tree(checkpoint.read(path))
+        else:
+            found[name] = data.replace(str(home).encode(), b"home")
+    return found
+
+
+@pytest.mark.parametrize("what", ["distil", "export", "prove"])
+def test_killed_at_random_points(what: str, tmp_path: Path, nursery: Nursery) -> None:
+    """Six times at a moment, six times while a file is made safe: done once more, everything is as if nothing had happened."""
+    begun, one = tmp_path / "begun", tmp_path / "one"
+    begun.mkdir()
+    if what == "export":
+        whole(begun, "distil", nursery)
+    shutil.copytree(begun, one)
+    calls, seconds = whole(one, what, nursery)
+    want, chance, alive = left(one), random.Random(what), 0
+    points: list[dict[str, Any]] = [{"after": chance.uniform(0.05, seconds)} for _ in range(6)]
+    points += [{"call": c} for c in chance.sample(range(calls), 6)]
+    for i, point in enumerate(points):
+        home = shutil.copytree(begun, tmp_path / str(i))
+        alive += killed_and_done(home, what, nursery, **point)
+        assert not list(home.rglob("*.tmp")), point
+        found = left(home)
+        assert found.keys() == want.keys(), point
+        for name in want:
+            assert found[name] == want[name], (point, name)
+        shutil.rmtree(home)
+    assert alive >= 9  # a quick machine may be done before the moment has come

@@ -68,9 +68,14 @@ def write(run: Run, folder: Path) -> Path:
         tensors: dict[str, Tensor] = {}
         plain = json.dumps(_flatten(now, "", tensors))
         write_atomically(path, save(tensors, {"state": plain, "digest": _digest(plain, tensors)}))
-        for old in found(folder)[:-KEEP]:
-            os.unlink(old)
+        prune(folder)
     return path
+
+
+def prune(folder: Path) -> None:
+    """Leave the newest two."""
+    for old in found(folder)[:-KEEP]:
+        os.unlink(old)
 
 
 def found(folder: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import json
 import os
 import re
@@ -38,7 +39,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | str) -> Path:
     Raises `Unwritable` (an `OSError`) where the disk refuses, and leaves what was there before.
     """
     path, data = Path(path), data.encode() if isinstance(data, str) else data
-    tmp = path.with_name(f".{uuid.uuid4().hex}.tmp")  # same folder: a rename over a mount isn't atomic
+    tmp = beside(path)  # same folder: a rename over a mount isn't atomic
     with writing(path, len(data)):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -56,6 +57,17 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | str) -> Path:
             finally:
                 os.close(folder)
     return path
+
+
+def beside(path: Path) -> Path:
+    """A place of one's own for what isn't whole yet: `.<name>.<32 hexadecimal digits>.tmp`"""
+    return path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.tmp")
+
+
+def sweep(path: Path) -> None:
+    """Remove what processes that died left beside a path; nobody else is to be writing to it."""
+    for left in path.parent.glob(f".{glob.escape(path.name[:100])}.*.tmp"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def in_order(data: bytes) -> bytes:

@@ -9,7 +9,6 @@ import os
 import shutil
 import statistics
 import tempfile
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from understudy.core.batch import each, rows_in
 from understudy.core.errors import Refused, refuse
-from understudy.core.files import writing
+from understudy.core.files import beside, sweep, writing
 from understudy.export import kind_of
 from understudy.export.onnx import SIZES, export_onnx, session_of, some
 from understudy.export.program import export_program
@@ -88,6 +87,7 @@ def ship(job: Job, path: Path) -> Shipped:
     """
     kind = kind_of(path)
     with writing(path):
+        sweep(path.absolute())
         return _ship(job, path, kind)
 
 
@@ -148,17 +148,17 @@ def _folder(job: Job, path: Path) -> Shipped:
     findings = dataclasses.replace(_findings(job), x=shown(job))
     rows = each(own(job.world.data.valid.x, "student"), lambda t: t[:ROWS])
     difference: float | None = None
-    with _whole(path) as beside:
+    with _whole(path) as made:
         if isinstance(job.student, HF):
-            _pretrained(job, beside)
+            _pretrained(job, made)
             card = model_card(findings, stem="model", transformers=True)
         else:
-            save_weights(job.student, beside / "model.safetensors", arch=job.config.student)
+            save_weights(job.student, made / "model.safetensors", arch=job.config.student)
             with contextlib.suppress(Refused):  # the weights are worth having without a graph
-                difference = export_onnx(job.student, rows, beside / "model.onnx")
-            (beside / "config.json").write_text(json.dumps(_about(job, rows), indent=2) + "\n")
+                difference = export_onnx(job.student, rows, made / "model.onnx")
+            (made / "config.json").write_text(json.dumps(_about(job, rows), indent=2) + "\n")
             card = model_card(dataclasses.replace(findings, onnx_difference=difference), stem="model")
-        (beside / "README.md").write_text(card, "utf-8")
+        (made / "README.md").write_text(card, "utf-8")
     size = sum(p.stat().st_size for p in path.iterdir())
     return Shipped(path, "folder", size, difference, 0 if difference is None else rows_in(rows))
 
@@ -166,13 +166,13 @@ def _folder(job: Job, path: Path) -> Shipped:
 @contextlib.contextmanager
 def _whole(path: Path) -> Iterator[Path]:
     """A folder beside the place that takes it whole, or not at all."""
-    beside = path.absolute().with_name(f".{uuid.uuid4().hex}.tmp")
+    made = beside(path.absolute())
     try:
-        beside.mkdir(parents=True)
-        yield beside
-        os.replace(beside, path)  # over an empty folder at most: `kind_of` saw to it
+        made.mkdir(parents=True)
+        yield made
+        os.replace(made, path)  # over an empty folder at most: `kind_of` saw to it
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def _findings(job: Job) -> Findings:
