@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from understudy.parts.schedule import cosine, ramp, within
+from understudy.parts.schedule import cosine, ramp, sigmoid_ramp, sine_ramp, within
 
 
 def test_cosine_by_hand() -> None:
@@ -30,3 +32,9 @@ def test_within_by_hand() -> None:
     phase = lambda step: 0 if step < 4 else 1
     assert [within(phase, s, 6) for s in range(6)] == [0, 0.25, 0.5, 0.75, 0, 0.5]
     assert within(lambda _: 0, 5, 10) == 0.5 and 0 <= within(phase, 9, 6) < 1
+
+
+def test_ramps_of_a_weight_by_hand() -> None:
+    assert [sigmoid_ramp(s, 10) for s in (0, 5, 10, 99)] == pytest.approx([math.exp(-5), math.exp(-1.25), 1.0, 1.0])
+    assert [sine_ramp(s, 6) for s in (0, 1, 3, 6, 99)] == pytest.approx([0.0, math.sin(math.pi / 12), 0.5**0.5, 1.0, 1.0])
+    assert sigmoid_ramp(0, 0) == sine_ramp(0, 0) == 1.0

@@ -23,6 +23,20 @@ def ramp(step: int, over: int) -> float:
     return min((step + 1) / over, 1.0) if over > 0 else 1.0
 
 
+def sigmoid_ramp(step: int, over: int) -> float:
+    """A weight's rise exp(-5 (1 - t)^2), t = step / over, from 0.0067 to 1; 1 at once where `over` is 0. Laine and Aila 2017"""
+    return math.exp(-5 * (1 - _through(step, over)) ** 2)
+
+
+def sine_ramp(step: int, over: int) -> float:
+    """A weight's rise sin(pi t / 2), t = step / over, from 0 to 1, steep at first; 1 at once where `over` is 0"""
+    return math.sin(math.pi / 2 * _through(step, over))
+
+
+def _through(step: int, over: int) -> float:
+    return min(max(step, 0) / over, 1.0) if over > 0 else 1.0
+
+
 def within(phase: Callable[[int], int], step: int, steps: int) -> float:
     """How much of its phase is done at a step, in [0, 1); phase: which of a sequence a step belongs to, never falling."""
     now, all_steps = phase(step), range(max(steps, step + 1))
