@@ -339,3 +339,25 @@ def test_sizes_of_settings() -> None:
         Change(zoom=1.0)
     with pytest.raises(Refused, match="aren't pictures"):
         Change(views=1).drawn(torch.zeros(2, 3), torch.zeros(2, dtype=torch.long))
+
+
+def test_eight_bits_have_a_scale_of_their_own(tmp_path: Path) -> None:
+    """A vector has one, a map one a channel, boxes one each; what comes back is off by half a step of its scale at most; nothing is no trouble."""
+
+    class Says(nn.Module):
+        def forward(self, x: Tensor) -> dict[str, Any]:
+            maps = torch.stack([x, 1000 * x], 1)[..., None].expand(-1, -1, -1, 2).contiguous()
+            return {
+                "vector": x,
+                "maps": maps,
+                "boxes": [torch.tensor([[v, 0.1], [100 * v, 1.0]]) if v else torch.zeros(0, 2) for v in x[:, 0].tolist()],
+            }
+
+    x = torch.tensor([[0.0, 0, 0], [1.0, -2, 0.5], [3.0, 4, 5]])
+    label(Says(), [x], tmp_path / "store", Encoding("int8"))
+    live, said = Says()(x), Recorded(tmp_path / "store")(x)
+    assert ((live["vector"] - said["vector"]).abs() <= live["vector"].abs().amax(1, keepdim=True) / 253).all()
+    assert ((live["maps"] - said["maps"]).abs() <= live["maps"].abs().amax((2, 3), keepdim=True) / 253).all()
+    for a, b in zip(live["boxes"], said["boxes"], strict=True):
+        assert a.shape == b.shape
+        assert ((a - b).abs() <= a.abs().amax(1, keepdim=True) / 253).all()

@@ -64,14 +64,19 @@ class Column:
 
     def size(self, places: int = 1) -> int:
         """Bytes of a dense value."""
-        numbers, scales = math.prod(self.shape), math.prod(self.shape[:-1])
-        return places * (numbers * self.kept.itemsize + (4 * scales if self.kind == "int8" else 0))
+        return places * (math.prod(self.shape) * self.kept.itemsize + (4 * self.scales if self.kind == "int8" else 0))
+
+    @property
+    def scales(self) -> int:
+        """Of int8: one of a vector, or of each place of a ragged value; one of each channel of what has more sides."""
+        return self.shape[0] if len(self.shape) > 1 and not self.ragged else 1
 
     def pack(self, value: Tensor) -> bytes:
         """A dense value, all of its places."""
         value = value.detach().cpu()
         if self.kind == "int8":
-            whole, scale = encode.in_8_bits(value.reshape(-1, value.shape[-1] if value.dim() else 1))
+            places = len(value) if self.ragged else 1
+            whole, scale = encode.in_8_bits(value.reshape(places * self.scales, math.prod(self.shape) // self.scales))
             return scale.float().numpy().tobytes() + whole.numpy().tobytes()
         value = value.float() if value.dtype == torch.bfloat16 else value
         with np.errstate(over="ignore"):
@@ -86,10 +91,14 @@ class Column:
         """Of uint8 [rows, bytes], all rows with so many places -> [rows, (places,) *shape]"""
         shape = (rows, *((places,) if self.ragged else ()), *self.shape)
         if self.kind == "int8":
-            cut = 4 * places * math.prod(self.shape[:-1])
-            scale = torch.from_numpy(np.ascontiguousarray(data[:, :cut]).view(np.float32)).reshape(*shape[:-1], 1)
-            whole = torch.from_numpy(np.ascontiguousarray(data[:, cut:]).view(np.int8)).reshape(shape)
-            return (whole * scale).to(self.out)
+            scales = places * self.scales
+            scale = torch.from_numpy(np.ascontiguousarray(data[:, : 4 * scales]).view(np.float32))
+            whole = torch.from_numpy(np.ascontiguousarray(data[:, 4 * scales :]).view(np.int8))
+            return (
+                (whole.view(rows, scales, math.prod(self.shape) // self.scales) * scale.view(rows, scales, 1))
+                .reshape(shape)
+                .to(self.out)
+            )
         return torch.from_numpy(np.ascontiguousarray(data).view(self.kept)).reshape(shape).to(self.out)
 
 

@@ -38,7 +38,7 @@ FORMAT = "understudy.store/2"
 @dataclass(frozen=True)
 class Encoding:
     """How what was said is kept. Of words: `samples`, so many draws a place; a `hybrid` of at most so many words; the `top-k` words. Of a language
-    model: `hidden` states in 8 bits, at the places that are asked for. Of anything: `float32`, `float16` or `int8`, one scale for the last side."""
+    model: `hidden` states in 8 bits, at the places that are asked for. Of anything: `float32`, `float16` or `int8`, one scale for a vector, or for each channel or place of what is more."""
 
     kind: str = choice("samples", "hybrid", "top-k", "hidden", *DENSE)
     size: int = span(50, 0, 2**16)  # draws, or words; nothing to other kinds
