@@ -13,146 +13,45 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
+
+from understudy.planning.costs import (
+    PART,
+    activations,
+    forward,
+    hours,
+    learning,
+    logits,
+    loss,
+    memory,
+    step,
+)
+from understudy.planning.devices import DEVICES
+from understudy.planning.plans import SPARE, Settings
+from understudy.planning.sizes import PUBLISHED, Shape
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "guide" / "seven-billion.md"
 MEASURED = ROOT / "benchmarks" / "results" / "store.json"
 
-CARD = 80e9  # bytes of a GPU
-SPARE = 0.92  # of them, what torch and the driver leave
-PEAK = 989e12  # dense bf16 operations a second of an H100 SXM; an A100 has 312e12
-USED = 0.4  # of these, what a training uses
-WRITES = 0.5  # what a forward pass alone uses
-PRICE = 2.5  # of an hour of one GPU
-KEEPING = 0.02  # of a GB, a month
-RANK = 16  # of LoRA
-LENGTH = 4096  # tokens of a row
-PART = 4 * LENGTH  # tokens of a forward pass and GPU
-LOSS = (
-    2 * 2**29
-)  # bytes: two buffers of the fused loss on a GPU (`parts.sweep.ELSEWHERE`, together), and about as much in passing
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A decoder as Llama and Qwen build it: width h, layers, heads, key-value heads, inner width m, rows of the head, whether that is the embedding too;
-    bias: whether queries, keys and values have one."""
-
-    name: str
-    h: int
-    layers: int
-    heads: int
-    kv: int
-    m: int
-    words: int
-    tied: bool
-    bias: bool = True
-
-    @property
-    def key(self) -> int:
-        """Width of the keys: heads are as wide as they are for queries."""
-        return self.h // self.heads * self.kv
-
-    @property
-    def inner(self) -> int:
-        """Parameters of the layers and the last norm."""
-        attention = 2 * self.h * self.h + 2 * self.h * self.key + (self.h + 2 * self.key) * self.bias
-        return self.layers * (attention + 3 * self.h * self.m + 2 * self.h) + self.h
-
-    @property
-    def head(self) -> int:
-        return self.words * self.h
-
-    @property
-    def parameters(self) -> int:
-        return self.inner + self.head * (1 if self.tied else 2)
-
+CARD, PEAK, PRICE = (
+    DEVICES["h100"].memory,
+    DEVICES["h100"].flops,
+    DEVICES["h100"].price,
+)  # bytes, bf16 operations a second, dollars an hour
+USED, WRITES, KEEPING = Settings.mfu, Settings.forward, Settings.keeping
 
 # published configurations of Qwen 2.5: one tokenizer, heads padded to two lengths
 SHAPES = {
-    s.name: s
-    for s in (
-        Shape("1.5B", 1536, 28, 12, 2, 8960, 151_936, True),
-        Shape("3B", 2048, 36, 16, 2, 11_008, 151_936, True),
-        Shape("7B", 3584, 28, 28, 4, 18_944, 152_064, False),
-        Shape("72B", 8192, 80, 64, 8, 29_568, 152_064, False),
-    )
+    (name := s.name.removeprefix("Qwen 2.5 ")): replace(s, name=name)
+    for s in PUBLISHED
+    if s.name in ("Qwen 2.5 1.5B", "Qwen 2.5 3B", "Qwen 2.5 7B", "Qwen 2.5 72B")
 }
 PAIRS = (("1.5B", "7B"), ("3B", "7B"), ("1.5B", "72B"), ("3B", "72B"), ("7B", "72B"))
 
 
-# ------------------------------------------------------------------------------------------------------------------------- memory
-
-
-def layer(s: Shape, how: str = "float32") -> int:
-    """Bytes that a layer keeps for its backward pass, a token, where attention keeps no scores; in float32 weights under bf16 autocast the residual
-    stream is float32."""
-    return (30 if how == "float32" else 20) * s.h + 8 * s.m + 4 * s.key + 4 * s.heads + 8
-
-
-def activations(s: Shape, tokens: int, again: bool, how: str = "float32") -> int:
-    """again: with checkpointing a layer's input is kept, and one layer at a time is computed again."""
-    one = layer(s, how)
-    return tokens * (s.layers * (4 if how == "float32" else 2) * s.h + one if again else s.layers * one)
-
-
-def adapters(s: Shape, rank: int = RANK) -> int:
-    """Parameters of LoRA beside every matrix of the layers."""
-    return s.layers * rank * (2 * 2 * s.h + 2 * (s.h + s.key) + 3 * (s.h + s.m))
-
-
-def learning(s: Shape, gpus: int = 1, how: str = "float32") -> dict[str, float]:
-    """Bytes a GPU of a student: FSDP2 shares out all but the best student so far, which is whole. how: float32 weights, bfloat16 ones, or
-    LoRA beside bfloat16 ones."""
-    p, wide, small = s.parameters, 4 if how == "float32" else 2, adapters(s) if how == "lora" else 0
-    learns = small or p
-    each = 4 if how == "lora" else wide
-    return {"weights": (wide * p + 4 * small) / gpus, "gradients": each * learns / gpus, "AdamW": 2 * each * learns / gpus,
-            "bf16 copies": (2 * s.inner if how == "float32" else 0) / gpus, "best": float(wide * p + 4 * small)}  # fmt: skip
-
-
-def loss(s: Shape, t: Shape, tokens: int) -> float:
-    """The fused loss: buffers, and gradients of hidden states and head."""
-    return LOSS + tokens * (4 * s.h + 2 * t.h) + 4 * s.head
-
-
-def logits(s: Shape, tokens: int) -> int:
-    """What it replaces: both models' logits and log-softmaxes, in float32."""
-    return 4 * 4 * tokens * s.words
-
-
-def teaching(t: Shape, tokens: int, bits: int = 16, gpus: int = 1) -> float:
-    """A teacher's weights (in 4 bits with a scale of 32 for every 64 of them), and a layer's forward pass."""
-    held = {16: 2.0, 8: 1.0, 4: 0.5 + 4 / 64}[bits] * t.inner + 2 * t.head * 2
-    gathered = 0.0 if gpus == 1 else 2 * (t.inner / t.layers + t.head)
-    return held / gpus + gathered + tokens * (10 * t.h + 6 * t.m)
-
-
-def memory(
-    s: Shape, t: Shape | None, *, tokens: int = PART, again: bool = True, bits: int = 16, gpus: int = 1, how: str = "float32"
-) -> float:
-    """Bytes a GPU; t: None where the signal comes from a store. The larger of a step, and of judging, which holds a second whole student and no
-    activations."""
-    own = learning(s, gpus, how)
-    taught = 0.0 if t is None else teaching(t, tokens, bits, gpus)
-    gathered = 0.0 if gpus == 1 else 4 * (s.inner / s.layers + s.head)
-    passing = activations(s, tokens, again, how) + loss(s, t or s, tokens) + gathered
-    return sum(own.values()) + taught + max(passing, own["best"])
-
-
 # --------------------------------------------------------------------------------------------------------------------- time and price
-
-
-def forward(s: Shape, length: int = LENGTH) -> float:
-    """Operations a token: two a parameter that multiplies, and attention to half of the row on average."""
-    return 2 * (s.inner + s.head) + 2 * s.layers * s.h * length
-
-
-def step(s: Shape, again: bool = True, length: int = LENGTH) -> float:
-    """Forward, backward (twice that), and with checkpointing the layers once more."""
-    return 3 * forward(s, length) + (forward(s, length) - 2 * s.head if again else 0.0)
 
 
 def speed(s: Shape, t: Shape | None, gpus: int = 1, again: bool = True) -> float:
@@ -164,11 +63,6 @@ def speed(s: Shape, t: Shape | None, gpus: int = 1, again: bool = True) -> float
 def asking(t: Shape, gpus: int = 1) -> float:
     """Tokens a second that a teacher labels."""
     return gpus * PEAK * WRITES / forward(t)
-
-
-def hours(tokens: float, a_second: float, gpus: int = 1) -> float:
-    """GPU hours."""
-    return tokens / a_second * gpus / 3600
 
 
 def bill(s: Shape, t: Shape, tokens: float, visits: int, a_token: float | None) -> float:

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from understudy.planning import costs
+from understudy.planning.sizes import Shape
+
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
@@ -47,63 +50,61 @@ DEPRECATED = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing")  # Tr
 
 
 @DEPRECATED
-@pytest.mark.parametrize("how", ["float32", "bfloat16"])
+@pytest.mark.parametrize("how", ["float32", "bfloat16", "plain"])
 @pytest.mark.parametrize("again", [False, True])
-def test_a_layer_keeps_what_the_formula_says(plan, how, again):
+def test_a_layer_keeps_what_the_formula_says(how, again):
     """To the byte: two layers less one layer, at 96 tokens less 32."""
     transformers = pytest.importorskip("transformers")
-    s = plan.Shape("small", 64, 0, 4, 2, 180, 300, True)
+    s = Shape("small", 64, 0, 4, 2, 180, 300, True)
 
     def net(layers):
         made = transformers.Qwen2ForCausalLM(transformers.Qwen2Config(vocab_size=300, hidden_size=s.h, intermediate_size=s.m, num_hidden_layers=layers,
                num_attention_heads=s.heads, num_key_value_heads=s.kv, attn_implementation="sdpa")).train()  # fmt: skip
         if again:
             made.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        return made if how == "float32" else made.bfloat16()
+        return made.bfloat16() if how == "bfloat16" else made
 
     nets = [net(2), net(1)]
     sizes = [[kept(n, tokens, how == "float32") for n in nets] for tokens in (96, 32)]
     by_layer = (sizes[0][0] - sizes[0][1]) - (sizes[1][0] - sizes[1][1])
-    of_formula = [
-        plan.activations(plan.Shape("x", s.h, layers, s.heads, s.kv, s.m, 300, True), 64, again, how) for layers in (2, 1)
-    ]
+    of_formula = [costs.activations(Shape("x", s.h, layers, s.heads, s.kv, s.m, 300, True), 64, again, how) for layers in (2, 1)]
     assert by_layer == of_formula[0] - of_formula[1]
 
 
-def test_by_hand(plan):
+def test_by_hand():
     """h 4, 2 layers, 2 heads of 2, one of them for keys, m 8, 10 words, untied: k = 2."""
-    s = plan.Shape("tiny", 4, 2, 2, 1, 8, 10, False, bias=False)
+    s = Shape("tiny", 4, 2, 2, 1, 8, 10, False, bias=False)
     assert s.inner == 2 * (2 * 16 + 2 * 4 * 2 + 3 * 4 * 8 + 2 * 4) + 4 == 308
     assert s.parameters == 308 + 80
-    assert sum(plan.learning(s).values()) == 20 * 388 + 2 * 308
-    assert sum(plan.learning(s, 8).values()) == (16 * 388 + 2 * 308) / 8 + 4 * 388
-    assert sum(plan.learning(s, how="bfloat16").values()) == 10 * 388
-    assert plan.layer(s) == 30 * 4 + 8 * 8 + 4 * 2 + 4 * 2 + 8 == 208
-    assert plan.activations(s, 5, False) == 5 * 2 * 208
-    assert plan.activations(s, 5, True) == 5 * (2 * 16 + 208)
-    assert plan.loss(s, s, 5) == 2**30 + 5 * 24 + 160
-    assert plan.teaching(s, 5) == 2 * 388 + 5 * (40 + 48)
-    assert plan.teaching(s, 5, bits=4) == 308 * 0.5625 + 160 + 440
-    assert plan.forward(s, 6) == 2 * (308 + 40) + 2 * 2 * 4 * 6
-    assert plan.step(s, True, 6) == 4 * plan.forward(s, 6) - 2 * 40
-    assert plan.step(s, False, 6) == 3 * plan.forward(s, 6)
-    assert plan.hours(7200, 2.0, 8) == 8.0
+    assert sum(costs.learning(s).values()) == 20 * 388 + 2 * 308
+    assert sum(costs.learning(s, 8).values()) == (16 * 388 + 2 * 308) / 8 + 4 * 388
+    assert sum(costs.learning(s, how="bfloat16").values()) == 10 * 388
+    assert costs.layer(s) == 30 * 4 + 8 * 8 + 4 * 2 + 4 * 2 + 8 == 208
+    assert costs.activations(s, 5, False) == 5 * 2 * 208
+    assert costs.activations(s, 5, True) == 5 * (2 * 16 + 208)
+    assert costs.loss(s, s, 5) == 2**30 + 5 * 24 + 160
+    assert costs.teaching(s, 5) == 2 * 388 + 5 * (40 + 48)
+    assert costs.teaching(s, 5, bits=4) == 308 * 0.5625 + 160 + 440
+    assert costs.forward(s, 6) == 2 * (308 + 40) + 2 * 2 * 4 * 6
+    assert costs.step(s, True, 6) == 4 * costs.forward(s, 6) - 2 * 40
+    assert costs.step(s, False, 6) == 3 * costs.forward(s, 6)
+    assert costs.hours(7200, 2.0, 8) == 8.0
 
 
 @DEPRECATED
-def test_lora_is_as_large_as_peft_makes_it(plan):
+def test_lora_is_as_large_as_peft_makes_it():
     transformers, peft = pytest.importorskip("transformers"), pytest.importorskip("peft")
-    s = plan.Shape("small", 64, 2, 4, 2, 180, 300, True)
+    s = Shape("small", 64, 2, 4, 2, 180, 300, True)
     net = transformers.Qwen2ForCausalLM(transformers.Qwen2Config(vocab_size=300, hidden_size=64, intermediate_size=180, num_hidden_layers=2,
                                                                  num_attention_heads=4, num_key_value_heads=2))  # fmt: skip
     made = peft.get_peft_model(net, peft.LoraConfig(r=16, target_modules="all-linear", task_type="CAUSAL_LM"))
-    assert plan.adapters(s) == sum(p.numel() for p in made.parameters() if p.requires_grad)
+    assert costs.adapters(s) == sum(p.numel() for p in made.parameters() if p.requires_grad)
 
 
-def test_the_buffers_are_the_losses_own(plan):
+def test_the_buffers_are_the_losses_own():
     from understudy.parts import sweep
 
-    assert plan.LOSS == 2 * sweep.ELSEWHERE
+    assert costs.LOSS == 2 * sweep.ELSEWHERE
 
 
 def test_a_store_is_worth_it_from_the_second_visit_on(plan):

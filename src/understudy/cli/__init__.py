@@ -20,6 +20,7 @@ from understudy.cli import (
     export,
     label,
     list,
+    plan,
     prove,
     rehearse,
     resume,
@@ -67,6 +68,7 @@ command(app, list.methods, "list", panel=LOOK, examples=list.EXAMPLES)
 command(app, show.show, panel=LOOK, examples=show.EXAMPLES)
 command(app, board.board, panel=LOOK, examples=board.EXAMPLES)
 command(app, advise.advise, panel=LOOK, examples=advise.EXAMPLES, leave=("method", "alone", "signal", "length", "track"))
+command(app, plan.plan, panel=LOOK, examples=plan.EXAMPLES)
 command(app, doctor.doctor, panel=CHECK, examples=doctor.EXAMPLES)
 command(app, compare.compare, panel=CHECK, examples=compare.EXAMPLES, leave=("method", "alone", "track"))
 command(app, prove.prove, panel=CHECK, examples=prove.EXAMPLES)
