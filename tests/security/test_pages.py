@@ -156,6 +156,8 @@ def test_a_report_shows_every_word_and_obeys_none(name: str, browser: Any, tmp_p
     assert seen.page.evaluate("document.scripts.length") == 0
     text = flat(seen.page.evaluate("document.body.textContent"))
     assert [h for h in shown if flat(h) not in text] == [], "words are shown as they are"
+    seen.page.set_viewport_size({"width": 390, "height": 844})
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390
     seen.context.close()
 
 
