@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -197,9 +198,15 @@ class TestRefused:
         pytest.importorskip("ray", reason="ray isn't installed")
         with pytest.raises(Refused, match="all workers reach"):
             ask("memory://nobody/else")
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            monkeypatch.setenv("RAY_ADDRESS", "{}:{}".format(*s.getsockname()))
+        with pytest.raises(Refused, match=r"RAY_ADDRESS.*answers \(.*refused"):
+            ask("anywhere")
         monkeypatch.setenv("WORLD_SIZE", "2")
         with pytest.raises(Refused, match="accelerate launch"):
             ask("anywhere")
+        assert not Path("anywhere").exists()
 
     def test_where_the_cluster_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """RAY_ADDRESS, as Ray has it; else one of this machine, without a dashboard, that ends with the work."""

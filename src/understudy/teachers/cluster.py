@@ -11,6 +11,7 @@ import itertools
 import json
 import logging
 import os
+import socket
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -57,6 +58,8 @@ def label(config: Config, teacher: nn.Module, rows: Iterable[Any], folder: str |
         raise refuse(
             "label.out", place.address, "a folder that all workers reach; this one is of one process", "a shared disk, or s3://…"
         )
+    if not ray.is_initialized():
+        _listens(os.environ.get("RAY_ADDRESS", ""))
     rows = iter(rows)
     first = next(rows, None)
     if first is None:
@@ -116,6 +119,21 @@ def needed() -> Any:
     return ray
 
 
+def _listens(address: str) -> None:
+    """Raises `Refused` where nobody does at host:port, at once: Ray asks for a quarter of an hour."""
+    host, _, port = address.rpartition(":")
+    if host and "://" not in address and port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        except (OSError, OverflowError) as e:
+            raise _silent(address, e) from None
+
+
+def _silent(address: str, e: BaseException) -> Refused:
+    why = (str(e).strip().splitlines() or [type(e).__name__])[-1]
+    return refuse("RAY_ADDRESS", address, f"a Ray cluster that answers ({why})", "`ray start --head` begins one")
+
+
 @contextmanager
 def connected(ray: Any, workers: int) -> Iterator[None]:
     """To the cluster that this process is part of already, or to the one at RAY_ADDRESS, or to one of this machine that ends with the block."""
@@ -127,9 +145,7 @@ def connected(ray: Any, workers: int) -> Iterator[None]:
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **local)
     except (ConnectionError, RuntimeError, ValueError) as e:
-        raise refuse(
-            "RAY_ADDRESS", address, f"a Ray cluster that answers ({str(e).splitlines()[0]})", "ray start --head"
-        ) from None
+        raise _silent(address, e.__cause__ or e) from None
     try:
         yield
     finally:
