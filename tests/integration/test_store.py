@@ -24,7 +24,7 @@ from understudy.core.errors import Refused
 from understudy.job import asked, plan
 from understudy.models.wrap import Normalise
 from understudy.parts.change import Change
-from understudy.teachers import Encoding, Recorded, label
+from understudy.teachers import Encoding, Recorded, label, recorded
 from understudy.teachers.labelling import code_of, fingerprint
 from understudy.teachers.places import Place
 from understudy.teachers.shards import manifest
@@ -291,8 +291,10 @@ class TestGrowing:
 
 
 class TestFaults:
-    def test_every_flipped_bit_and_every_cut_is_seen(self, tmp_path: Path) -> None:
-        """Wherever a byte changes or the file ends, what is read is right, or refused."""
+    @pytest.mark.parametrize("small", [0, recorded.SMALL])
+    def test_every_flipped_bit_and_every_cut_is_seen(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: int) -> None:
+        """Wherever a byte changes or the file ends, what is read is right, or refused; from a large store, read where it lies, and a small one."""
+        monkeypatch.setattr(recorded, "SMALL", small)
         net, folder, chance = Line(), tmp_path / "store", random.Random(0)
         label(net, [numbers(20)], folder, Encoding("float32"), shard=8)
         right, shard = net(numbers(20)), folder / "shard-000001.safetensors"

@@ -24,6 +24,14 @@ class Ensemble(nn.Module):
 
     def __init__(self, nets: Iterable[nn.Module], weights: str | Sequence[float] = "mean", task: str = "classify") -> None:
         super().__init__()
+        nets = list(nets)
+        if not all(isinstance(net, nn.Module) for net in nets):
+            raise refuse(
+                "ensemble.nets",
+                [type(net).__name__ for net in nets],
+                "networks",
+                "`understudy.models.load` makes some of addresses",
+            )
         self.nets = nn.ModuleList(nets)
         if not len(self.nets):
             raise refuse("ensemble.nets", [], "at least one network")
@@ -36,10 +44,10 @@ class Ensemble(nn.Module):
                 raise refuse(
                     "ensemble.weights", weights, "'mean' or a number a member for task=regress", "a single number has no entropy"
                 )
-        elif len(weights) != len(self.nets) or not all(math.isfinite(w) and w > 0 for w in weights):
+        elif not isinstance(weights, (tuple, list)) or len(weights) != len(self.nets) or not all(_positive(w) for w in weights):
             raise refuse(
                 "ensemble.weights",
-                list(weights),
+                weights,
                 f"{len(self.nets)} positive numbers, one a member",
                 "leave out who counts nothing",
             )
@@ -68,3 +76,7 @@ class Ensemble(nn.Module):
         if isinstance(self.weights, str):
             return z.new_full((len(z), 1, 1), -math.log(len(z)))
         return z.new_tensor(self.weights).log()[:, None, None]
+
+
+def _positive(w: object) -> bool:
+    return isinstance(w, (int, float)) and not isinstance(w, bool) and 0 < w < math.inf

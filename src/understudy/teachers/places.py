@@ -52,7 +52,8 @@ class Place:
 
     def bytes(self, name: str) -> Any:
         """Of a file where it lies: mapped into memory on this disk, else copied to this machine once; -> uint8 [size]"""
-        return np.memmap(self.local / name if self.local is not None else self._copied(name), dtype=np.uint8, mode="r")
+        raw = np.memmap(self.local / name if self.local is not None else self._copied(name), dtype=np.uint8, mode="r")
+        return raw.view(np.ndarray)  # which asks less at every slice
 
     def write(self, name: str, data: bytes | str) -> None:
         """Whole or not at all."""

@@ -23,6 +23,7 @@ from understudy.teachers.shards import Plan, Shard
 from understudy.teachers.stored import _shape, keys
 
 STILL = -1  # the number of a view that is the row as it is
+SMALL = 2**26  # bytes of a store that is read whole, since that is the fastest
 
 
 class Recorded(nn.Module):
@@ -143,48 +144,56 @@ class Recorded(nn.Module):
         self._keys = found[self._order]
         self._of = np.repeat(np.arange(len(held)), [len(s) for s in held])[self._order] if held else self._order
         self._row = (np.concatenate([np.arange(len(s)) for s in held]) if held else found)[self._order]
+        small = self.plan.fixed is not None and 0 < len(found) * self.plan.fixed <= SMALL
+        self._whole = self._block(np.arange(len(found))) if small else None
 
     def _places(self, asked: Any) -> Any:
-        return np.searchsorted(self._keys, asked).clip(max=len(self._keys) - 1)
+        return np.minimum(np.searchsorted(self._keys, asked), len(self._keys) - 1)
 
     def _found(self, x: Any) -> Any:
         """Of each row, which one of the folder it is."""
         asked = _keys(x)
         if self.unfinished and self._unknown(asked):
             self._look(shards.manifest(self.place)["shards"])
-        if unknown := self._unknown(asked):
-            raise Refused(
-                f"the stored teacher was never asked about such a row ({unknown} of {len(asked)}): label it first, or use a live teacher"
-            )
-        return self._places(asked)
+        place = self._places(asked)
+        if not len(self._keys) or not np.array_equal(self._keys[place], asked):
+            raise Refused(f"the stored teacher was never asked about such a row ({self._unknown(asked)} of {len(asked)}): label it first, or "
+                          "use a live teacher")  # fmt: skip
+        return place
 
     def _unknown(self, asked: Any) -> int:
         return int((self._keys[self._places(asked)] != asked).sum()) if len(self._keys) else len(asked)
 
     def _columns(self, place: Any, wanted: set[str]) -> dict[str, Any]:
         """What is kept of these rows, by column."""
-        held, of, row = list(self._shards.values()), self._of[place], self._row[place]
         columns = self.plan.columns
         if self.plan.fixed is not None:
-            if (of == of[0]).all():
-                block = held[of[0]].block(row)
-            else:
-                block = np.empty((len(place), self.plan.fixed), dtype=np.uint8)
-                for i in np.unique(of):
-                    mine = np.flatnonzero(of == i)
-                    block[mine] = held[i].block(row[mine])
+            block = self._block(place) if self._whole is None else self._whole[place]
             found, begin = {}, 0
             for name, c in columns.items():
                 if name in wanted:
                     found[name] = c.unpack(block[:, begin : begin + c.size()], len(place))
                 begin += c.size()
             return found
-        rows = [held[i].row(int(r)) for i, r in zip(of, row, strict=True)]
+        held = list(self._shards.values())
+        rows = [held[i].row(int(r)) for i, r in zip(self._of[place], self._row[place], strict=True)]
         found = {}
         for i, (name, c) in enumerate(columns.items()):
             if name in wanted:
                 values = [shards.value_said(r[i][1], r[i][0], c, self.plan, self._book) for r in rows]
                 found[name] = values if c.ragged or c.words else torch.stack(values)  # type: ignore[arg-type]
+        return found
+
+    def _block(self, place: Any) -> Any:
+        """Bytes of rows of one size, uint8 [n, bytes]."""
+        held, of, row = list(self._shards.values()), self._of[place], self._row[place]
+        which = set(of.tolist())
+        if len(which) == 1:
+            return held[which.pop()].block(row)
+        found = np.empty((len(place), self.plan.fixed), dtype=np.uint8)
+        for i in which:
+            mine = (of == i).nonzero()[0]
+            found[mine] = held[i].block(row[mine])
         return found
 
     def _answer(self, found: dict[str, Any], rows: int) -> Any:

@@ -56,7 +56,7 @@ class Client:
             raise refuse("remote.model", model, "the name that the server knows it by", "give model=<name>")
         least: dict[str, float] = {"timeout": 1e-3, "retries": 0, "wait": 0.0, "temperature": 0.0, "max_tokens": 1, "topk": 0}
         for name, value in zip(least, (timeout, retries, wait, temperature, max_tokens, topk), strict=True):
-            if not least[name] <= value < math.inf:
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not least[name] <= value < math.inf:
                 raise refuse(f"remote.{name}", value, f"a number of {least[name]} or more")
         self.model, self.key, self.timeout, self.retries, self.wait = model, key, timeout, retries, wait
         self.how, self.topk = {"temperature": temperature, "max_tokens": max_tokens}, topk

@@ -11,6 +11,7 @@ where each begins. A file is there whole or not at all, is mapped into memory an
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
@@ -109,7 +110,7 @@ class Plan:
         """The same for the same plan, on every machine."""
         return hashlib.blake2b(json.dumps(self.to_dict(), sort_keys=True).encode(), digest_size=16).hexdigest()
 
-    @property
+    @functools.cached_property
     def fixed(self) -> int | None:
         """Bytes of a row where all have as many, else None."""
         columns = self.columns.values()
@@ -210,15 +211,17 @@ class Shard:
         if must not in (None, self.told) or whole != len(self.data):
             raise damaged(self.where)
         self._sound = np.zeros(rows, dtype=bool)
+        self._matrix = None if plan.fixed is None else self.data.reshape(rows, plan.fixed)
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def block(self, rows: Any) -> Any:
         """Bytes of rows of one size, uint8 [n, bytes]; each is checked when it is first read."""
-        found = self.data.reshape(len(self), self.plan.fixed)[rows]
-        new = ~self._sound[rows]
-        if new.any():
+        assert self._matrix is not None
+        found = self._matrix[rows]
+        if not self._sound[rows].all():
+            new = ~self._sound[rows]
             seen = found if new.all() else found[new]
             if not np.array_equal(keys(torch.from_numpy(seen)).numpy(), self.sums[rows[new]]):
                 raise damaged(self.where)

@@ -38,9 +38,9 @@ class Budget:
     def __post_init__(self) -> None:
         for unit in (*UNITS, "money"):
             limit = getattr(self, unit)
-            if limit is not None and not 0 <= limit < math.inf:
+            if limit is not None and not _counts(limit):
                 raise refuse("budget", limit, f"{unit}: a number of 0 or more")
-        if self.price is not None and not all(0 <= p < math.inf for p in self.price):
+        if self.price is not None and not (len(self.price) == 2 and all(map(_counts, self.price))):
             raise refuse("price", self.price, "two numbers of 0 or more")
         if self.money is not None and self.price is None:
             raise refuse("budget", self.money, "money needs a price", "give price=<in>/<out>, of a million tokens each")
@@ -53,11 +53,13 @@ class Budget:
             unit = next((u for u in UNITS if word.endswith(u)), "money")
             number = _number(word.removesuffix(unit))
             if unit in found or not 0 <= number < math.inf or (unit != "money" and number != int(number)):
-                raise refuse("budget", limits, "limits as in 500requests,2000000tokens,5 (a bare number is money), each once")
+                raise refuse(
+                    "budget", limits, "requests, tokens and money (a bare number), each once", "as in 500requests,2000000tokens,5"
+                )
             found[unit] = number
         both = tuple(_number(p) for p in price.split("/")) if price else None
         if both is not None and (len(both) != 2 or not all(0 <= p < math.inf for p in both)):
-            raise refuse("price", price, "<in>/<out>, of a million tokens each, as in 0.15/0.60")
+            raise refuse("price", price, "<in>/<out>, of a million tokens each", "as in 0.15/0.60")
         whole = {unit: int(found[unit]) for unit in UNITS if unit in found}
         return cls(whole.get("requests"), whole.get("tokens"), found.get("money"), both and (both[0], both[1]))
 
@@ -231,3 +233,7 @@ def _number(word: str) -> float:
         return float(word)
     except ValueError:
         return math.nan
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
