@@ -20,6 +20,16 @@ FILE = "state.json"
 HELD = "config.json"
 
 
+def born(pid: int) -> int | None:
+    """When a process of this machine was born, in ticks since the machine was: no clock that is set or jumps changes it. None where there
+    is no such process, or no telling."""
+    try:
+        told = Path(f"/proc/{pid}/stat").read_text()
+        return int(told.rpartition(")")[2].split()[19])  # behind its name, which may hold anything
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 @contextlib.contextmanager
 def known(folder: Path, *, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
     """Inside, the folder's state.json names this process; after, it says how it ended: finished, stopped, or failed and why.
@@ -28,7 +38,8 @@ def known(folder: Path, *, quiet: bool = False) -> Iterator[Callable[[str, int, 
     whoever reads it asks whether that process is still there, and knows it by the config.json that it holds open. quiet: nothing is
     written.
     """
-    said: dict[str, Any] = {"state": "running", "pid": os.getpid(), "host": platform.node(), "since": time.time(), "error": ""}
+    said: dict[str, Any] = {"state": "running", "pid": os.getpid(), "born": born(os.getpid()), "host": platform.node(),
+                            "since": time.time(), "error": ""}  # fmt: skip
 
     def write(**more: Any) -> None:
         said.update(more)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import functools
 import os
+import resource
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
 
 import understudy.export.ship
 import understudy.prove
@@ -16,11 +22,16 @@ import understudy.report.costs
 import understudy.report.html
 from understudy.cli.prove import _one
 from understudy.config import Config, Rows, Training
+from understudy.core import registry
+from understudy.core.errors import Refused
 from understudy.core.files import write_atomically
+from understudy.core.fit import fit
+from understudy.core.run import start
 from understudy.core.world import recast
 from understudy.job import plan, resume
 from understudy.report.costs import Timing
-from understudy.worlds.digits import digits
+from understudy.worlds.digits import Part, digits
+from understudy.worlds.rows import Rows as World
 
 GRAPH = b"a graph, as its exporter would have written it" * 400
 BRIEF = Training(epochs=2, batch=32, lr=0.02, checkpoints=5, judgements=4, clip=1.0)
@@ -94,3 +105,50 @@ def prove(home: Path) -> None:
     result = _one("kd", 2, folder=home / "proofs")
     assert isinstance(result, dict), result
     understudy.prove.publish(result, home / "proofs")
+
+
+# what is short of memory, or of a companion -----------------------------------------------------------------------------------------
+
+
+def wide(path: str, parts: int, short: bool, name: str) -> None:
+    """Two steps of 4,096 rows and 4,096 hidden units; short: with room for the activations of half of them."""
+    rows, hidden = 4096, 4096
+
+    class D:
+        train = valid = test = Part(torch.randn(rows, 64), torch.arange(rows) % 10)
+
+    def net(width: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
+
+    torch.manual_seed(0)
+    world = World(data=D(), batch=rows, parts=parts, steps=2, new_student=lambda: net(hidden), given_teacher=net(8))
+    settings = {"student_at": "1", "teacher_at": "1"} if name == "rkd" else {}
+    run = start(registry.build({"name": name, **settings}), world, 1, device="cpu")
+    if short:
+        used = int(
+            next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData")).split()[1]
+        )
+        room = used * 1024 + 3 * rows * hidden * 4 - 10 * 2**20  # of the four that a step needs at once, a little less than three
+        resource.setrlimit(resource.RLIMIT_DATA, (room, room))
+    fit(run)
+    save_file(dict(run.nets.state_dict()) | {"parts": torch.tensor(run.world.parts)}, f"{path}.safetensors")
+
+
+def shared(home: str, dies: int) -> int:
+    """One of two processes of a run; 2 where it was refused, as the command line would have it."""
+    hurry()
+    folder = Path(home) / "run"
+
+    def bar(_phase: str, step: int, _steps: int) -> None:
+        if step == dies:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    code = 0
+    try:
+        how = brief(Path(home), alone=False)
+        (resume(folder) if (folder / "config.json").exists() else plan(how, folder=folder)).run(bar=bar)
+    except Refused as e:
+        print(e, flush=True)
+        code = 2
+    sys.stdout.flush()
+    os._exit(code)  # gloo's threads may outlive what they stand on

@@ -60,7 +60,7 @@ class Kept:
             if phase != "student":
                 row["valid"] = self.points.last("student")["valid"]
         error = self.config.error or self.found.error or self.said.error or reading.word(said.get("error"))
-        if launched is not None and state in OPEN and launched.begun > (reading.number(said.get("since")) or 0):
+        if launched is not None and state in OPEN and launched.process.pid != said.get("pid"):
             state, error = ("starting", "") if launched.alive else (state, launched.last_words)  # it didn't come to say who it is
         if self.told and state == "running":
             state = "stopping"

@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from understudy import alive
 from understudy.board.reading import number
 from understudy.core.errors import refuse
 
@@ -131,13 +132,14 @@ def tail(path: Path) -> str:
 
 def process(said: dict[str, Any]) -> psutil.Process | None:
     """The process that wrote a state.json, or None where it is gone or elsewhere. It had its number when it wrote: whoever has that
-    number and was born later is somebody else."""
-    pid, since = said.get("pid"), number(said.get("since"))
+    number and was born at another time (later, by the clock, where the file doesn't tell when) is somebody else."""
+    pid, since, born = said.get("pid"), number(said.get("since")), number(said.get("born"))
     if said.get("host") != platform.node() or not isinstance(pid, int) or isinstance(pid, bool) or pid < 2 or since is None:
         return None
     try:
         found = psutil.Process(pid)
-        return found if found.create_time() <= since + SLACK and found.status() != psutil.STATUS_ZOMBIE else None
+        same = found.create_time() <= since + SLACK if born is None else alive.born(pid) == born
+        return found if same and found.status() != psutil.STATUS_ZOMBIE else None
     except (psutil.Error, OverflowError, ValueError):
         return None
 
