@@ -57,7 +57,12 @@ class LMJob(Job):
         return "the text alone" if self.world.given_teacher is None else self.config.teacher
 
     def _ask_beforehand(self) -> None:
-        """A store is asked for rows that it was never told of when it is opened."""
+        """A store that lacks training rows is refused before anything is trained."""
+        given, x = self.world.given_teacher, self.data.parts["train"].x
+        x = x.of("teacher") if isinstance(x, Views) else x
+        if hasattr(given, "missing") and (missing := given.missing(x)):  # type: ignore[operator, union-attr]
+            raise refuse("store.rows", self.config.signal, f"a store of these rows; the teacher was never asked about such a row: {missing} of {rows_in(x)}",
+                         "label the same data with the same length (and seed, if masked)")  # fmt: skip
 
     def _publish(self, made: dict[str, nn.Module], seconds: float) -> None:
         findings = found(self, made, seconds)
