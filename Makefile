@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run lm-demo test lint types docs pictures clean
+.PHONY: run lm-demo test lint types docs pictures audit clean
 
 $(VENV)/ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Understudy needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
@@ -35,6 +35,11 @@ docs: $(VENV)/ready
 
 pictures: $(VENV)/ready
 	$(BIN)/python docs/pictures.py
+
+# known holes in what is pinned; asks a public database, so it needs a network
+audit: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	$(BIN)/pip-audit --disable-pip --no-deps -r requirements.lock
 
 clean:
 	rm -rf $(VENV) runs site docs/_generated

@@ -93,7 +93,7 @@ def read(path: Path) -> dict[str, Any]:
             if about["digest"] != _digest(about["state"], tensors):
                 raise ValueError("its digest isn't that of what it holds")
             return saved
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as e:
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, OSError) as e:
         raise refuse("checkpoint", str(path), f"a readable checkpoint ({type(e).__name__}: {e})",
                      "delete it to go on from the one before") from None  # fmt: skip
 
