@@ -52,9 +52,10 @@ class Compose(Method):
         if not n or not all(isinstance(m, Method) for m in parts):
             raise refuse("compose.methods", self.methods, "one method or more", "e.g. compose(kd(), fitnet())")
         for field, default in (("weights", 1.0), ("schedules", "constant")):
-            value = tuple(getattr(self, field)) or (default,) * n
-            if len(value) != n:
-                raise refuse(f"compose.{field}", value, f"as many as there are methods, {n}")
+            value = getattr(self, field)
+            if not isinstance(value, (tuple, list)) or len(value) not in (0, n):
+                raise refuse(f"compose.{field}", value, f"a list with as many as there are methods, {n}", "or leave it out")
+            value = tuple(value) or (default,) * n
             object.__setattr__(self, field, value)
         for w in self.weights:
             if isinstance(w, bool) or not (isinstance(w, (int, float)) and math.isfinite(w) and w >= 0):

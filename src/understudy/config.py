@@ -163,20 +163,22 @@ TABLES = {"training": Training, "teacher_training": Training, "data": Rows, "lm"
 def build(given: dict[str, Any]) -> Config:
     """A checked configuration from plain data; unknown keys and values out of range are refused by name. `data` and `method` may be
     given as one word, `track` as several with commas: {'data': 'digits', 'method': 'kd', 'track': 'mlflow,wandb'}."""
+    if not isinstance(given, dict):
+        raise refuse("config", given, "a table of settings", "for instance {'method': 'kd'}")
     given = dict(given)
     for key, inner in (("data", "address"), ("method", "name")):
         if isinstance(given.get(key), str):
             given[key] = {inner: given[key]}
-    tables = {name: _known(cls, given[name], name) for name, cls in TABLES.items() if name in given}
+    tables = {name: known(cls, given[name], name) for name, cls in TABLES.items() if name in given}
     if tables.get("data", {}).get("task") == "lm":
         tables["training"] = SPOKEN | tables.get("training", {})
         tables["data"] = SPOKEN_ROWS | tables["data"]
         given.setdefault("method", SPOKEN_METHOD)
     made = {name: TABLES[name](**table) for name, table in tables.items()}
-    return Config(**_known(Config, given, "") | made)
+    return Config(**known(Config, given, "") | made)
 
 
-def _known(cls: Any, given: Any, where: str) -> dict[str, Any]:
+def known(cls: Any, given: Any, where: str) -> dict[str, Any]:
     """A table, of which every key is a field. Raises `Refused`."""
     known = [f.name for f in dataclasses.fields(cls)]
     if not isinstance(given, dict):

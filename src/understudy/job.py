@@ -438,6 +438,13 @@ def plan(config: Config, *, teacher: Any = None, student: Any = None, data: Any 
     if data is None:
         data = sources.load(rows.address, target=rows.target or None, text=rows.text or None, task=rows.task or None, valid=rows.valid,
                             test=rows.test, seed=config.training.seed, limit=rows.limit or None)  # fmt: skip
+    elif not isinstance(data, sources.Data):
+        raise refuse(
+            "data",
+            type(data).__name__,
+            "an address, or what understudy.data.load gave",
+            "save your rows, e.g. as npz:rows.npz with X and y",
+        )
     path = config.signal.removeprefix("store:") if config.signal.startswith("store:") else ""
     nobody = bool(path) and teacher is None and config.teacher == "none"
     taught = (
@@ -517,10 +524,9 @@ def _loaded(address: str, given: Any, data: Any, teacher: nn.Module | None, seed
         if hasattr(given, "predict"):
             return models.Loaded(net=teachers.Sklearn(given, task=data.task), trained=True)
         if callable(given):
-            return models.Loaded(net=given(), trained=False)
-    raise refuse(
-        "model", type(given).__name__, "an address, a torch module, a scikit-learn model, or a function that makes a module"
-    )
+            return models.Loaded(net=models.called(given, type(given).__name__), trained=False)
+    told = "an address, a torch module, a scikit-learn model, or a function that makes a module"
+    raise refuse("model", type(given).__name__, told, "for instance 'tiny-cnn', or file:<path>.safetensors?arch=tiny-cnn")
 
 
 def _same_labels(data: Any, models: dict[str, tuple[str, ...] | None]) -> None:
@@ -581,21 +587,23 @@ def resume(folder: str | os.PathLike[str], *, teacher: Any = None, student: Any 
 
     skip_bad_batches: takes the place of the setting of that name, of all trainings; None leaves it.
     trust: addresses in the folder's config.json may import code and ask servers (`torch:`, `openai:`), as they may on a command line."""
-    folder = Path(folder)
+    given = {"teacher": teacher, "student": student, "data": data}
     try:
+        folder = Path(folder)
         kept = json.loads((folder / "config.json").read_text())
         asked = kept["config"]
         for part in ("training", "teacher_training") if skip_bad_batches is not None else ():
             asked[part]["skip_bad_batches"] = skip_bad_batches
-    except (OSError, KeyError, TypeError, ValueError, RecursionError) as e:
-        raise refuse("run", str(folder), f"a run's folder with a readable config.json ({type(e).__name__})") from None
+        missing = [k for k in kept.get("objects", []) if given[k] is None]
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as e:
+        raise refuse(
+            "run", str(folder), f"a run's folder with a readable config.json ({type(e).__name__})", "see `ls runs`"
+        ) from None
     config = configuration.build(asked)
-    given = {"teacher": teacher, "student": student, "data": data}
     if not trust:
         addresses = {"teacher": config.teacher, "student": config.student, "data": config.data.address}
         named = {k: v for k, v in addresses.items() if given[k] is None} | {"signal": getattr(config, "signal", "")}
         only_data_in(named, folder / "config.json")
-    missing = [k for k in kept.get("objects", []) if given[k] is None]
     if missing:
         raise refuse(
             "run",
@@ -639,13 +647,15 @@ def distill(teacher: Any = "digits", student: Any = "tiny-cnn", data: Any = "dig
     if not isinstance(method, (Method, str, dict)):
         raise refuse("method", method, "a name, a configured method, or its dictionary")
     changed = {k: v for k, v in (("epochs", epochs), ("seed", seed)) if v is not None}
+    if not isinstance(training, (Training, type(None))):
+        raise refuse("training", training, "settings as understudy.Training", "for instance understudy.Training(epochs=5)")
     usual = Training(**configuration.SPOKEN) if task == "lm" else Training()
     settings = dataclasses.replace(training or usual, **changed)
     word = lambda value: value if isinstance(value, str) else f"<{type(value).__name__}>"
     chosen = method.config() if isinstance(method, Method) else {"name": method} if isinstance(method, str) else method
     config = Config(teacher=word(teacher), student=word(student), method=chosen,
                     data=configuration.Rows(address=word(data), task=task, limit=limit, **(configuration.SPOKEN_ROWS if task == "lm" else {})),
-                    training=settings, lm=configuration.Language(**lm or {}), signal=signal, augment=Change(views=views), alone=alone, folder=folder, track=named(track))  # fmt: skip
+                    training=settings, lm=configuration.Language(**configuration.known(configuration.Language, lm or {}, "lm")), signal=signal, augment=Change(views=views), alone=alone, folder=folder, track=named(track))  # fmt: skip
     objects = {k: v for k, v in (("teacher", teacher), ("student", student), ("data", data)) if not isinstance(v, str)}
     job = plan(config, **objects)
     if check:

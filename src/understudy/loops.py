@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from understudy.core.batch import Batch
+from understudy.core.batch import Batch, rows_in
 from understudy.core.errors import refuse
 from understudy.core.method import Method
 from understudy.core.run import start
 from understudy.core.world import View, World
+from understudy.data.address import whole
 from understudy.tasks import task as named
 
 
@@ -63,6 +64,14 @@ class Criterion(nn.Module):
     def __init__(self, method: Method, student: nn.Module, teacher: nn.Module | None, x: Any, y: Tensor, *, steps: int = 1, size: int = 0,
                  task: str = "classify", seed: int = 0, views: Mapping[str, View] | None = None) -> None:  # fmt: skip
         super().__init__()
+        if not isinstance(method, Method):
+            raise refuse("method", method, "a configured method", "for instance understudy.methods.kd()")
+        if not isinstance(student, nn.Module):
+            raise refuse("student", student, "a network", "understudy.models.load makes one of an address")
+        named(task)
+        steps, labels = whole("steps", steps, 1, 2**62), len(y)
+        if not labels or (isinstance(x, (Tensor, dict)) and rows_in(x) != labels):
+            raise refuse("y", labels, "a label a row of x, and at least one", "give a batch like those to come")
         if any(type(m).source is not Method.source for m in getattr(method, "methods", (method,))):
             raise refuse(
                 "method",

@@ -35,6 +35,7 @@ from understudy.core.fit import fit
 from understudy.core.method import Method
 from understudy.core.run import start
 from understudy.core.world import Player, World, recast
+from understudy.data.address import whole
 
 TUNING = (1000, 1001, 1002)  # seeds to choose on
 RATES = (0.5, 1.0, 2.0, 4.0)  # of the world's learning rate, for a side that has nothing else to choose
@@ -210,7 +211,11 @@ def prove(name: str, seeds: int = 10, say: Any = lambda *_: None, data: str = ""
     data for the method's world, where that can read some. kept: a folder where the outcome of each training is kept, and found again if
     the proof is stopped and begun once more (see `unfinished`)."""
     begun = time.perf_counter()
-    method = registry.get(name)()
+    method, seeds = registry.get(name)(), whole("seeds", seeds, 2, 10**6)
+    if method.card.baseline is None:
+        raise refuse(
+            "method", method.name, "a method with a baseline to be better than", f"'{method.name}' is what others are measured by"
+        )
     where = method.card.world, data
     scored: Scores = outcome if kept is None else Kept(kept)
     best, other = chosen(where, sides(method), scored), chosen(where, baseline_sides(method), scored)

@@ -24,6 +24,7 @@ from understudy.core.fit import fit
 from understudy.core.method import Method
 from understudy.core.run import Run, artefact, start
 from understudy.core.world import World, recast
+from understudy.data.address import whole
 from understudy.report.gradients import noted
 
 Say = Callable[[str, int, int], None]
@@ -68,12 +69,11 @@ def rehearse(
     steps: the budget of updates, by default the world's. folder: where `artefact.safetensors` and `rehearsal.json` are written,
     None writes nothing. say(what, done, of) is told how far it is. Raises `Refused` where method, world or data don't fit.
     """
-    method = registry.get(method)() if isinstance(method, str) else method
+    method = method if isinstance(method, Method) else registry.get(method)()
+    seed, steps = whole("seed", seed, 0, 2**31), None if steps is None else whole("steps", steps, 1, 10**9)
     say("world", 0, 1)
     place = stage(world or method.card.world, seed, data)
     if steps is not None:
-        if steps < 1:
-            raise refuse("steps", steps, "a whole number of 1 or more")
         place = recast(place, steps=steps)
     say("world", 1, 1)
     begun, history = time.perf_counter(), list[dict[str, float]]()
@@ -103,7 +103,7 @@ def stage(name: str, seed: int = 0, data: str | Path | None = None) -> World:
         made: World = WORLDS[name](seed, ready=True)
     elif "path" in inspect.signature(function(name)).parameters:
         if not Path(data).exists():
-            raise refuse("data", str(data), "a folder or file that exists")
+            raise refuse("data", str(data), "a folder or file that exists", f"there is none at {Path(data).absolute()}")
         made = WORLDS[name](seed, ready=True, path=Path(data))
     else:
         raise refuse("data", str(data), f"nothing: the world '{name}' makes its own rows", "leave it out")

@@ -111,6 +111,8 @@ def counsel(config: Config, *, chosen: bool, budget: str = "", trainings: float 
     from understudy.job import plan
 
     limits = costs.parse(budget)
+    if isinstance(trainings, bool) or not isinstance(trainings, (int, float)) or not 0 <= trainings < 10**6:
+        raise refuse("search", trainings, "full trainings, a number in [0, 1000000)", "0 searches nothing")
     if config.data.task == "lm":
         raise refuse("task", "lm", "classify, multilabel or regress", "the guide to language models says what to do there")
     rows = config.data

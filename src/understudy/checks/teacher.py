@@ -85,7 +85,7 @@ def answer(bench: Bench) -> tuple[Tensor | None, list[Finding]]:
                     "error", "answers", f"the {who} can't answer the validation rows ({type(e).__name__}: {_line(e)}){_wrap(e)}"
                 )
             ]
-        if outs[who].dim() != 2:
+        if outs[who].dim() != 2 or (bench.rows is not None and len(outs[who]) != len(bench.rows[1])):
             return None, [
                 Finding(
                     "error",

@@ -12,6 +12,7 @@ from understudy.cli.settings import WHERE
 from understudy.cli.shared import Answer, Rejected, bars, leads, resumable, say, waiting
 from understudy.config import Config, to_toml
 from understudy.core.errors import refuse
+from understudy.core.fields import text
 
 if TYPE_CHECKING:
     from understudy.job import Job
@@ -86,8 +87,8 @@ def consult(findings: list[Any], force: bool) -> None:
 def _folder(root: str, run_id: str | None) -> Path | None:
     if run_id is None:
         return None
-    if not run_id or Path(run_id).name != run_id or run_id in (".", ".."):
-        raise refuse("--run-id", run_id, "a name for one folder, without slashes")
+    if not run_id or Path(run_id).name != run_id or run_id in (".", "..") or not text(run_id) or len(run_id) > 100:
+        raise refuse("--run-id", run_id, "a name for one folder, without slashes, of at most 100 letters")
     folder = Path(root) / run_id
     if leads() and (folder / "config.json").exists():
         raise refuse(

@@ -114,6 +114,9 @@ def configuration(
     for key, inner in (("data", "address"), ("method", "name")):
         if isinstance(given.get(key), str):
             given[key] = {inner: given[key]}
+    for key in (*config.TABLES, "method"):
+        if not isinstance(given.get(key, {}), dict):
+            raise refuse(key, given[key], "a table of settings" + (", or a name" if key == "method" else ""), f"in {file}")
     lm = (task or _table(given, "data").get("task")) == "lm"
     if lm and not method and not _table(given, "method"):
         given["method"] = dict(config.SPOKEN_METHOD)

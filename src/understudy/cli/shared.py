@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console, RenderableType
@@ -56,8 +56,11 @@ class Main(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
-        ctx.obj = {name: f"--{name}" in args[:end] for name in ("json", "traceback")}
-        return super().parse_args(ctx, args)
+        ctx.obj = {name: f"--{name}" in args[:end] for name in ("json", "traceback")} | {"args": list(args)}
+        try:
+            return super().parse_args(ctx, args)
+        except typer.TyperException as e:
+            _fail(_line(e, args), ctx.obj["json"], REFUSED, {})
 
     def invoke(self, ctx: Any) -> Any:
         machine = ctx.obj["json"]
@@ -70,7 +73,7 @@ class Main(TyperGroup):
                 if code is None or isinstance(e, (typer.Exit, typer.Abort)):
                     raise
                 traceback.print_exc()
-            _fail(_line(e), machine, code, getattr(e, "data", {}))
+            _fail(_line(e, ctx.obj["args"]), machine, code, getattr(e, "data", {}))
         except KeyboardInterrupt as e:
             _fail(str(e) or "interrupted", machine, INTERRUPTED, {})
         if isinstance(answer, Answer):
@@ -87,15 +90,26 @@ def _code(e: Exception) -> int | None:
     return REFUSED if mine else None
 
 
-def _line(e: Exception) -> str:
+def _line(e: Exception, args: Sequence[str] = ()) -> str:
     if not isinstance(e, typer.TyperException):  # words of a file or a server may hold what a terminal obeys
         said = " ".join(str(e).split())
         return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in said)
-    ctx = getattr(e, "ctx", None)
-    return f"{e.format_message().strip().rstrip('.')} (see `{ctx.command_path if ctx else 'understudy'} --help`)"
+    ctx, said = getattr(e, "ctx", None), e.format_message().strip().rstrip(".")
+    for option in getattr(getattr(e, "param", None), "opts", ()):  # typer doesn't tell the value
+        for i, word in enumerate(args):
+            value = (
+                word.partition("=")[2]
+                if word.startswith(f"{option}=")
+                else args[i + 1]
+                if word == option and i + 1 < len(args)
+                else None
+            )
+            if value is not None and "Input should be " in said:
+                said = str(refuse(option, value, said.partition("Input should be ")[2].partition(",")[0]))
+    return f"{said} (see `{ctx.command_path if ctx else 'understudy'} --help`)"
 
 
-def _fail(message: str, machine: bool, code: int, data: dict[str, Any]) -> None:
+def _fail(message: str, machine: bool, code: int, data: dict[str, Any]) -> NoReturn:
     rank = os.environ.get("RANK", "0")
     if machine and leads():
         write(json.dumps({"error": message, "code": code} | data, indent=2) + "\n")

@@ -14,7 +14,7 @@ def compose(*parts: Method, weights: tuple[float, ...] | list[float] = (), sched
     """Several methods at once (see `understudy.compose.Compose`); schedules: 'constant', 'rise', 'fall' or 'cosine', one a method."""
     from understudy.compose import Compose
 
-    return Compose(tuple(parts), tuple(weights), tuple(schedules))
+    return Compose(parts, weights, schedules)  # type: ignore[arg-type]  # it makes tuples of lists
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -147,15 +147,20 @@ def _callable(at: Address, data: Data) -> Loaded:
             f"a callable that needs nothing but classes; it asks for {', '.join(known)}",
             "write a function around it",
         )
+    return Loaded(called(lambda: make(**({key: data.outputs} if key else {})), at.text), trained)
+
+
+def called(make: Callable[[], Any], name: str) -> nn.Module:
+    """The network that a function of the user's makes. Raises `Refused` where it raises, or makes something else."""
     try:
-        net = make(**({key: data.outputs} if key else {}))
-    except Exception as e:  # whatever a function of the user's does
+        net = make()
+    except Exception as e:
         mend = "call it yourself, or look at the traceback (--traceback)"
-        raise refuse("model", at.text, f"a callable that makes a network; it raised {type(e).__name__}: {e}", mend) from e
+        raise refuse("model", name, f"a callable that makes a network; it raised {type(e).__name__}: {e}", mend) from e
     if not isinstance(net, nn.Module):
         told = f"a callable that returns an nn.Module; it returned {type(net).__name__}"
-        raise refuse("model", at.text, told, "return the network")
-    return Loaded(net, trained)
+        raise refuse("model", name, told, "return the network")
+    return net
 
 
 def _file(at: Address, data: Data, teacher: nn.Module | None, trust_remote_code: bool) -> Loaded:
