@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,7 +18,7 @@ from safetensors.torch import load_file
 
 import understudy.publish
 import understudy.report.html
-from integration import sharded, spoken_ranks
+from integration import launched, sharded, spoken_ranks
 from understudy import config as configuration
 from understudy.core import checkpoint
 from understudy.core.fit import fit
@@ -91,6 +94,64 @@ def test_two_processes_learn_what_one_learns(tmp_path, monkeypatch):
     assert len(writers["rank0"]) > 5
     assert writers["rank1"] == []
     assert not list(two.rglob("*.tmp"))
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one process does: a teacher, what it says in a folder, and students of it and of the folder, at twice the rows a step."""
+    home = tmp_path_factory.mktemp("alone")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(understudy.publish, "export_onnx", lambda *_: 0.0)
+        patch.setattr(understudy.report.html, "write_report", lambda *_: None)
+        first = plan(config(home, 32))
+        first.teach()
+        shutil.copy(next((home / "teachers").iterdir()), home / "teacher.safetensors")
+        brief = config(home, 32).to_dict() | {"teacher": f"file:{home / 'teacher.safetensors'}"}
+        (home / "job.toml").write_text(configuration.to_toml(configuration.build(brief)))
+        launched.u("label", "--config", home / "job.toml", "--out", home / "signals")
+        for name, signal in (("online", "online"), ("store", f"store:{home / 'signals'}")):
+            plan(configuration.build(brief | {"signal": signal}), folder=home / "runs" / name).run()
+    return home
+
+
+@pytest.mark.parametrize(
+    ("how", "signals"), [(("--multi_gpu",), ("store",)), (("--use_fsdp", "--fsdp_version", "2"), ("store", "online"))]
+)
+def test_all_of_the_job_by_two_processes(alone: Path, tmp_path: Path, how: tuple[str, ...], signals: tuple[str, ...]) -> None:
+    """Whole students and sharded ones: the folder they label is the same to the byte; from it and online they learn what one process learns, every row
+    once an epoch; stopped at a step of no checkpoint, they end with the same bits; one of them writes."""
+    brief = configuration.read(alone / "job.toml")
+    brief["training"] |= {"batch": 16, "checkpoints": 3}
+    (tmp_path / "job.toml").write_text(configuration.to_toml(configuration.build(brief)))
+    launch(how, "launched.py", str(tmp_path), *signals)
+
+    files = lambda home: {p.name: p.read_bytes() for p in (home / "signals").iterdir()}
+    assert files(tmp_path) == files(alone)
+    student = lambda home, name: load_file(home / "runs" / name / "student.safetensors")
+    for name in signals:
+        near(student(alone, name), student(tmp_path, name), name)
+    straight, cut = ((tmp_path / "runs" / n / "student.safetensors").read_bytes() for n in ("store", "cut"))
+    assert straight == cut
+
+    seen = [json.loads((tmp_path / f"rows.{r}.json").read_text()) for r in (0, 1)]
+    learned = [
+        {name: [k for k, _ in itertools.groupby(steps)] for name, steps in s.items()} for s in seen
+    ]  # the doctor tries the first step
+    size = len(plan(configuration.build(brief)).data.train)
+    for name in signals:
+        steps = zip(*(s[name] for s in learned), strict=True)
+        rows = [row for a, b in steps for row in (*a[1:], *b[1:])]
+        for epoch in range(EPOCHS):
+            assert sorted(rows[epoch * size : (epoch + 1) * size]) == list(range(size)), (
+                f"{name}: every row once in epoch {epoch}"
+            )
+    for s in learned:
+        first = s["resumed"][0][0]
+        assert s["cut"][-1][0] == launched.STOP > first > 0
+        assert s["cut"][:first] + s["resumed"] == s["store"]
+    writes = [json.loads((tmp_path / f"writes.{r}.json").read_text()) for r in (0, 1)]
+    assert len(writes[0]) > 10 and not writes[1]
+    assert not list((tmp_path / "runs").rglob("*.tmp"))
 
 
 @pytest.mark.parametrize("name", ["kd", "fitnet"])
