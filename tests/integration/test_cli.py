@@ -18,7 +18,7 @@ from understudy.cli.show import read
 from understudy.core import registry
 from understudy.core.errors import NotFinite
 
-COMMANDS = ("distill", "resume", "eval", "export", "list", "show", "doctor", "compare", "prove")
+COMMANDS = ("distill", "resume", "eval", "export", "list", "show", "plan", "doctor", "compare", "prove")
 SMALL = (
     "--teacher",
     "tiny-cnn",

@@ -135,7 +135,7 @@ def _mend(p: Plan) -> Text:
 
 def _assumed(d: Device, how: Settings) -> Table:
     """Every number that is one, and how to say another."""
-    rows = [("price", f"${d.price:.2f} of a device's hour; ${how.keeping:.2f} of a GB and month, for {how.months:g}", "--price --months"),
+    rows = [("price", f"${d.price:.2f} of a device's hour; ${how.keeping:.2f} of a GB and month, for {how.months:g} month{'s' * (how.months != 1)}", "--price --months"),
             ("speed", f"{100 * how.mfu:.0f} % of the operations in training, {100 * how.forward:.0f} % in a forward pass alone", "--mfu --forward"),
             ("rows", f"{how.rows} of {how.length:,} tokens a forward pass, checkpointing {'on' if how.checkpointing else 'off'}, {how.weights} weights, a teacher of {how.bits} bits",
              "--rows --length --weights --bits"),

@@ -79,7 +79,7 @@ PUBLISHED = (
 
 def number(field: str, text: str) -> float:
     """`70b` -> 7e10; k, m, b and t are 10^3, 10^6, 10^9 and 10^12. Raises `Refused` on anything but a number above 0."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?(?:e\d{1,2})?|\d{1,3}(?:[_,]\d{3})+)\s*([kmbt]?)", str(text).strip().lower())
+    found = re.fullmatch(r"(\d+(?:\.\d+)?(?:e\d{1,2})?|\d{1,3}(?:[_,]\d{3})+)\s*([kmbt]?)", str(text).strip().lower(), re.ASCII)
     value = float(re.sub("[_,]", "", found[1])) * UNITS[found[2]] if found else math.nan
     if not 1 <= value <= MOST:  # so that NaN is refused too
         raise refuse(field, text, "a number from 1 to 10^18 such as 3b, 500m or 1.5e9", "k, m, b and t stand for 10^3 to 10^12")
@@ -88,7 +88,7 @@ def number(field: str, text: str) -> float:
 
 def counted(field: str, text: str) -> tuple[int, str]:
     """`64xH100` -> (64, 'H100'); without a number one. Raises `Refused`."""
-    found = re.fullmatch(r"(?:(\d+)\s*[x×*]\s*)?([a-z][\w.-]*)", str(text).strip(), re.I)
+    found = re.fullmatch(r"(?:(\d+)\s*[x×*]\s*)?([a-z][\w.-]*)", str(text).strip(), re.I | re.ASCII)
     if found is None or not 1 <= int(found[1] or 1) <= 10**6:
         raise refuse(field, text, "a number of 1 to 1,000,000 and a device, such as 64xH100")
     return int(found[1] or 1), found[2]
