@@ -22,6 +22,7 @@ from understudy.core.batch import Batch
 from understudy.core.world import recast
 from understudy.export import kind_of
 from understudy.loops import Criterion
+from understudy.parts import divergence
 from understudy.prove import prove
 from understudy.rehearsal import stage
 from understudy.studies import get as study
@@ -173,6 +174,8 @@ def stored(x: Any) -> Callable[[Path], Callable[[], Any]]:
     return lambda _: lambda: _stored()(x)
 
 
+SOFT = {f.__name__: f for f in (divergence.kl, divergence.reverse_kl, divergence.js, divergence.jensen, divergence.skew_kl, divergence.total_variation,
+                                divergence.cross_entropy, divergence.binary_kl, divergence.even_kl)}  # fmt: skip
 CALLS: list[tuple[str, Any, str, str, str]] = [
     ("nobody together", composed(), "compose.methods", "()", "one method or more"),
     ("numbers together", composed(1, 2), "compose.methods", "1", "one method or more"),
@@ -254,6 +257,9 @@ CALLS: list[tuple[str, Any, str, str, str]] = [
     ("steps 0", criterion(steps=0), "steps", "0", ""),
     ("steps negative", criterion(steps=-1), "steps", "-1", ""),
     ("taps that aren't there", criterion(registry.get("fitnet")(teacher_at="layer9")) if "teacher_at" in registry.get("fitnet").__dataclass_fields__ else criterion(registry.get("fitnet")()), "", "", ""),
+    *((f"{name} of other classes", call(f, torch.zeros(4, 10), torch.zeros(4, 9)), "student", "[4, 9]", "[4, 10]") for name, f in SOFT.items()),
+    *((f"{name} of one class", call(f, torch.zeros(4, 10), torch.zeros(4, 1)), "student", "[4, 1]", "[4, 10]") for name, f in SOFT.items()),
+    *((f"{name} of other rows", call(f, torch.zeros(1, 10), torch.zeros(4, 10)), "student", "[4, 10]", "[1, 10]") for name, f in SOFT.items()),
     ("a world unknown", call(stage, "digit"), "world", "digit", "did you mean 'digits'"),
     ("a world on data it can't read", call(stage, "digits", 0, "x"), "data", "x", "makes its own rows"),
     ("a world on data that isn't there", call(stage, next(n for n in WORLDS if n in ("library", "crawl", "rank")) if any(n in WORLDS for n in ("library", "crawl", "rank")) else "digits", 0, "none"), "data", "none", ""),

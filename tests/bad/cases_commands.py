@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bad.cases_data import csv, png, put
+from bad.cases_models import HUB, speaker
 
 COMMANDS: dict[str, list[str]] = {  # each with what it can't do without
     "distill": [], "resume": ["runs/a"], "write": ["--teacher", "openai:http://127.0.0.1:9?model=m", "--data", "a.jsonl", "--out", "o.jsonl"],
@@ -184,6 +186,7 @@ def given() -> Iterator[Line]:
         ("one row", {"a.csv": csv(1)}, "csv:a.csv", "rows", "enough"),
         ("nothing", {"a.csv": ""}, "csv:a.csv", "file", ""),
         ("a picture for a table", {"a.csv": png()}, "csv:a.csv", "file", ""),
+        ("a hub's ragged", {"h/train.csv": csv() + "1,2,3,4,5\n"}, "hf:h", "hf", "loadable"),
         ("pictures too small", {f"p/{c}/{i}.png": png(2) for c in "ab" for i in range(9)}, "folder:p", "model", "at least 4x4"),
     ):  # fmt: skip
         yield Line(
@@ -194,6 +197,35 @@ def given() -> Iterator[Line]:
             allowed,
             files,
         )
+
+
+def spoken() -> Iterator[Line]:
+    """Language models, whose libraries like to speak themselves."""
+    chats = "".join(json.dumps({"prompt": f"{i}?", "completion": "yes."}) + "\n" for i in range(40))
+    for name, change, query, field, _, allowed in HUB:
+        if name in (
+            "no weights",
+            "a weight less",
+            "a weight of another shape",
+            "config of an unknown model",
+            "config of words",
+            "no tokenizer",
+            "config with code",
+        ):
+
+            def lay(path: Path, change: Any = change) -> None:
+                shutil.copytree(speaker() / "m", path)
+                change(path)
+
+            files = {"m": lay, "a.jsonl": chats}
+            yield Line(
+                f"lm: {name}",
+                ["distill", "--task", "lm", "--teacher", f"hf:m{query}", "--data", "jsonl:a.jsonl"],
+                field,
+                "m",
+                allowed,
+                files,
+            )
 
 
 def _json(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -252,4 +284,4 @@ def runs() -> Iterator[Line]:
     yield Line("board of a run's file", ["board", "runs/a/config.json"], "folder", "config.json", "a folder", None, True)
 
 
-LINES = [*options(), *given(), *runs()]
+LINES = [*options(), *given(), *spoken(), *runs()]

@@ -37,6 +37,8 @@ def put(folder: Path, files: Files) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if held is None:
             path.mkdir()
+        elif callable(held):
+            held(path)
         elif isinstance(held, pd.DataFrame):
             held.to_parquet(path)
         elif isinstance(held, dict):

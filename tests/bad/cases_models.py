@@ -173,7 +173,7 @@ SAVED: list[tuple[str, Any, str, str, str]] = [
 
 
 @functools.cache
-def _speaker() -> Path:
+def speaker() -> Path:
     import tempfile
 
     folder = Path(tempfile.mkdtemp())
@@ -193,7 +193,7 @@ def hub(change: Callable[[Path], Any], query: str = "") -> Callable[[Path], Call
     """A language model's folder, changed."""
 
     def make(folder: Path) -> Callable[[], Any]:
-        shutil.copytree(_speaker() / "m", folder / "m")
+        shutil.copytree(speaker() / "m", folder / "m")
         change(folder / "m")
         return lambda: language.load("hf:m" + query)
 
@@ -248,7 +248,7 @@ def talk(lines: str | bytes, query: str = "", scheme: str = "jsonl") -> Callable
 
     def make(folder: Path) -> Callable[[], Any]:
         (folder / "a.jsonl").write_bytes(lines.encode() if isinstance(lines, str) else lines)
-        tokenizer = language.load(f"hf:{_speaker() / 'm'}").reader.tokenizer
+        tokenizer = language.load(f"hf:{speaker() / 'm'}").reader.tokenizer
         return lambda: chats(f"{scheme}:a.jsonl{query}", tokenizer)
 
     return make

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,26 @@ def load(place: str, config: str | None = None) -> Any:
         _looked_through(folder)
     kept = any((folder / f).is_file() for f in ("dataset_dict.json", "state.json"))
     try:
-        return datasets.load_from_disk(place) if kept else datasets.load_dataset(place, config)
+        with _quiet(datasets):
+            return datasets.load_from_disk(place) if kept else datasets.load_dataset(place, config)
     except Exception as e:  # whatever its builders throw
         why = f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}"
         mend = "check the folder" if folder.is_dir() else "check the name and the network, or give a local folder"
         raise refuse("hf", place, f"loadable by datasets.load_dataset ({why})", mend) from None
+
+
+@contextmanager
+def _quiet(datasets: Any) -> Iterator[None]:
+    """What went wrong is told once, by us."""
+    level, shown = datasets.utils.logging.get_verbosity(), not datasets.are_progress_bars_disabled()
+    datasets.utils.logging.set_verbosity(datasets.utils.logging.CRITICAL)
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        datasets.utils.logging.set_verbosity(level)
+        if shown:
+            datasets.enable_progress_bars()
 
 
 def _looked_through(folder: Path) -> None:

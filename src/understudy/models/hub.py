@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,22 @@ from understudy.data.address import Address, need, switch, whole
 from understudy.models.wrap import HF, Encode, Loaded, Normalise
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Transformers itself says nothing inside: files of this size are read at once, or told of in a line, and what went wrong is told by us."""
+    logging = need("transformers").utils.logging
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if shown:
+            logging.enable_progress_bar()
+
+
+@quiet()
 def huggingface(at: Address, data: Data, trust_remote_code: bool) -> Loaded:
     """The published network with its tokenizer or normalisation; a new head (trained=False) where its classes are not the data's.
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from torch import nn
 from understudy.core.errors import Refused, refuse
 from understudy.data.address import Address, need, parse, share, switch, whole
 from understudy.data.chats import Reader
-from understudy.models.hub import configuration, sound
+from understudy.models.hub import configuration, quiet, sound
 from understudy.models.lm import LM
 from understudy.models.shrink import transformer
 
@@ -52,19 +50,6 @@ def load(address: str, *, teacher: Spoken | None = None, trust_remote_code: bool
         return _finished(Spoken(LM(small, teacher.net.size, teacher.net.kind), teacher.reader, trained=False), at)
     at.only(OPTIONS)
     return _finished(_hub(at, trust_remote_code), at)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Transformers' own progress bars are off inside: files of this size are read at once, or told of in a line."""
-    logging = need("transformers").utils.logging
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 @quiet()

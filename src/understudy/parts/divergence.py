@@ -25,10 +25,18 @@ def mean(rows: Tensor, each: bool) -> Tensor:
     return rows if each else rows.sum() / max(rows.numel(), 1)
 
 
+def alike(p: Tensor, q: Tensor) -> None:
+    """Raises `Refused` where two answers differ in shape: PyTorch would spread the smaller one, and the loss would be of something else."""
+    if p.shape != q.shape:
+        told = f"the shape of the teacher's answer, {list(p.shape)}"
+        raise refuse("student", list(q.shape), told, "both have to answer the same rows for the same classes")
+
+
 def kl(p_logits: Answer, q_logits: Answer, t: float = 1.0, *, each: bool = False) -> Tensor:
     """t^2 KL(softmax(p/t) || softmax(q/t)), Hinton et al. 2015 with their factor t^2; [N, C], [N, C] -> []"""
     if not isinstance(p_logits, Tensor) or not isinstance(q_logits, Tensor):
         return between(fused.FORWARD, p_logits, q_logits, t, each=each)
+    alike(p_logits, q_logits)
     if not (p_logits.requires_grad or each) and len(
         p_logits
     ):  # the fused kernel, whose gradient towards p isn't safe where p is 0
@@ -51,6 +59,7 @@ def between(kind: Kind, p: Answer, q: Answer, t: float = 1.0, *, each: bool = Fa
         p = p.detach().rows().dense()
     if not (isinstance(p, Tensor) and isinstance(q, Tensor)):
         raise refuse("student", type(q).__name__, "logits, lazy or not", "stored answers are a teacher's")
+    alike(p, q)
     lp, lq = (wide(p) / t).log_softmax(-1).flatten(0, -2), (wide(q) / t).log_softmax(-1).flatten(0, -2)
     return mean(t * t * kind.value(lp, lq).sum(-1), each)
 
@@ -103,6 +112,7 @@ def cross_entropy(p_logits: Tensor, q_logits: Tensor, t: float = 1.0, *, each: b
 
 def soft_cross_entropy(p: Tensor, q_logits: Tensor, *, each: bool = False) -> Tensor:
     """-sum p log softmax(q) for probabilities p; [N, C], [N, C] -> []"""
+    alike(p, q_logits)
     return mean(-(p * wide(q_logits).log_softmax(-1)).sum(-1), each)
 
 
@@ -113,6 +123,7 @@ def js(p_logits: Answer, q_logits: Answer, t: float = 1.0, *, each: bool = False
 
 def binary_kl(p_logits: Tensor, q_logits: Tensor, t: float = 1.0, *, each: bool = False) -> Tensor:
     """t^2 sum over classes of KL(sigmoid(p/t) || sigmoid(q/t)); [N, C], [N, C] -> []"""
+    alike(p_logits, q_logits)
     p, q = wide(p_logits) / t, wide(q_logits) / t
     yes = p.sigmoid() * (F.logsigmoid(p) - F.logsigmoid(q))
     no = (-p).sigmoid() * (F.logsigmoid(-p) - F.logsigmoid(-q))
@@ -121,6 +132,7 @@ def binary_kl(p_logits: Tensor, q_logits: Tensor, t: float = 1.0, *, each: bool 
 
 def even_kl(p_logits: Tensor, q_logits: Tensor, t: float = 1.0, *, each: bool = False) -> Tensor:
     """t^2 sum over classes of KL(1/2 || sigmoid((q - p)/t)), which is 0 where the logits agree; [N, C], [N, C] -> []"""
+    alike(p_logits, q_logits)
     d = (wide(q_logits) - wide(p_logits)) / t
     return mean(t * t * (-(F.logsigmoid(d) + F.logsigmoid(-d)) / 2 - math.log(2)).sum(-1), each)
 
