@@ -12,9 +12,10 @@ from rich.text import Text
 from typer import Option
 
 from understudy.cli.shared import Answer
+from understudy.planning.plans import SPARE, Settings, plans
 
 if TYPE_CHECKING:
-    from understudy.planning import Plan, Settings
+    from understudy.planning import Plan
     from understudy.planning.devices import Device
     from understudy.planning.sizes import Shape
 
@@ -32,23 +33,23 @@ def plan(
     tokens: Annotated[str, Option(help="That are learned from, once: 100b.", rich_help_panel=MODELS)],
     gpus: Annotated[str, Option(help="64xH100; of devices that aren't known say the four options of --peak to --price.", rich_help_panel=RENT)],
     vocabulary: Annotated[str | None, Option(help="Words, of both; the teacher's when left out.", rich_help_panel=MODELS)] = None,
-    students: Annotated[int, Option(help="That learn, one behind the other: a store is written once.", rich_help_panel=KEPT)] = 1,
-    epochs: Annotated[int, Option(help="Visits to each token.", rich_help_panel=KEPT)] = 1,
-    length: Annotated[int, Option(help="Tokens of a row.", rich_help_panel=KEPT)] = 4096,
-    rows: Annotated[int, Option(help="Rows of a forward pass and device.", rich_help_panel=KEPT)] = 4,
-    samples: Annotated[int, Option(help="Draws that a store keeps of a token.", rich_help_panel=KEPT)] = 50,
-    k: Annotated[int, Option("--k", help="Likeliest words that a store keeps of a token.", rich_help_panel=KEPT)] = 50,
-    weights: Annotated[str, Option(help="Of the student: float32 (computes in bf16), bfloat16 or lora.", rich_help_panel=KEPT)] = "float32",
-    bits: Annotated[int, Option(help="Of the teacher's weights: 16, 8 or 4.", rich_help_panel=KEPT)] = 16,
-    checkpointing: Annotated[bool, Option("--checkpointing/--no-checkpointing", help="Compute activations twice, to hold few.", rich_help_panel=KEPT)] = True,
-    sharded: Annotated[bool | None, Option("--sharded/--no-sharded", help="FSDP over all devices; where it doesn't fit otherwise when left out.", rich_help_panel=KEPT)] = None,
-    written: Annotated[float, Option(help="Of a row, what an on-policy student writes.", rich_help_panel=KEPT)] = 0.5,
-    batch: Annotated[int, Option(help="Rows that a device writes at once.", rich_help_panel=KEPT)] = 64,
-    mfu: Annotated[float, Option(help="Of a device's operations, what training uses.", rich_help_panel=ASSUMED)] = 0.4,
-    forward: Annotated[float, Option(help="Of them, what a forward pass alone uses.", rich_help_panel=ASSUMED)] = 0.5,
-    disk: Annotated[float, Option(help="GB a second of the store's disk, for all devices together.", rich_help_panel=ASSUMED)] = 2.0,
-    link: Annotated[float, Option(help="GB a second between a device and the others.", rich_help_panel=ASSUMED)] = 50.0,
-    months: Annotated[float, Option(help="That a store is kept.", rich_help_panel=ASSUMED)] = 1.0,
+    students: Annotated[int, Option(help="That learn, one behind the other: a store is written once.", rich_help_panel=KEPT)] = Settings.students,
+    epochs: Annotated[int, Option(help="Visits to each token.", rich_help_panel=KEPT)] = Settings.epochs,
+    length: Annotated[int, Option(help="Tokens of a row.", rich_help_panel=KEPT)] = Settings.length,
+    rows: Annotated[int, Option(help="Rows of a forward pass and device.", rich_help_panel=KEPT)] = Settings.rows,
+    samples: Annotated[int, Option(help="Draws that a store keeps of a token.", rich_help_panel=KEPT)] = Settings.samples,
+    k: Annotated[int, Option("--k", help="Likeliest words that a store keeps of a token.", rich_help_panel=KEPT)] = Settings.k,
+    weights: Annotated[str, Option(help="Of the student: float32 (computes in bf16), bfloat16 or lora.", rich_help_panel=KEPT)] = Settings.weights,
+    bits: Annotated[int, Option(help="Of the teacher's weights: 16, 8 or 4.", rich_help_panel=KEPT)] = Settings.bits,
+    checkpointing: Annotated[bool, Option("--checkpointing/--no-checkpointing", help="Compute activations twice, to hold few.", rich_help_panel=KEPT)] = Settings.checkpointing,
+    sharded: Annotated[bool | None, Option("--sharded/--no-sharded", help="FSDP over all devices; where it doesn't fit otherwise when left out.", rich_help_panel=KEPT)] = Settings.sharded,
+    written: Annotated[float, Option(help="Of a row, what an on-policy student writes.", rich_help_panel=KEPT)] = Settings.written,
+    batch: Annotated[int, Option(help="Rows that a device writes at once.", rich_help_panel=KEPT)] = Settings.batch,
+    mfu: Annotated[float, Option(help="Of a device's operations, what training uses.", rich_help_panel=ASSUMED)] = Settings.mfu,
+    forward: Annotated[float, Option(help="Of them, what a forward pass alone uses.", rich_help_panel=ASSUMED)] = Settings.forward,
+    disk: Annotated[float, Option(help="GB a second of the store's disk, for all devices together.", rich_help_panel=ASSUMED)] = Settings.disk / 1e9,
+    link: Annotated[float, Option(help="GB a second between a device and the others.", rich_help_panel=ASSUMED)] = Settings.link / 1e9,
+    months: Annotated[float, Option(help="That a store is kept.", rich_help_panel=ASSUMED)] = Settings.months,
     price: Annotated[float | None, Option(help="Dollars of a device's hour.", show_default="an assumption, by device", rich_help_panel=RENT)] = None,
     peak: Annotated[float | None, Option(help="Dense bf16 TFLOP/s of a device.", show_default="its data sheet's", rich_help_panel=RENT)] = None,
     memory: Annotated[float | None, Option(help="GB of a device.", show_default="its data sheet's", rich_help_panel=RENT)] = None,
@@ -57,7 +58,6 @@ def plan(
     """What distilling a language model would take: operations, hours, memory, store and price of three ways, the cheapest that fits first.
 
     By formula; nothing is run. How far such figures are from a measured run is in the guide."""
-    from understudy.planning import Settings, plans
     from understudy.planning.devices import device
     from understudy.planning.sizes import counted, number, shape
 
@@ -126,8 +126,6 @@ def _stages(made: list[Plan]) -> Table:
 
 
 def _mend(p: Plan) -> Text:
-    from understudy.planning.plans import SPARE
-
     room = size(SPARE * p.device.memory)
     text = Text.assemble("  ✘ ", (p.name, "yellow"), f": {size(p.memory)} of {room}; ")
     return text.append("fits with " if p.mends else "no single setting here helps").append(" or ".join(p.mends), "cyan")
