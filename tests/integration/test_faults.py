@@ -264,6 +264,25 @@ def test_a_run_says_that_it_learns_from_parts_and_is_resumed_in_them(
     assert (tmp_path / "whole/run/metrics.jsonl").read_bytes() == (tmp_path / "broken/run/metrics.jsonl").read_bytes()
 
 
+def test_what_a_step_without_memory_had_written_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batch statistics included: the whole run is one that learned from two parts from that step on."""
+    want = fit(start(methods.alone(), recast(digits(0), batch=8, steps=9), 1, device="cpu"), 4)
+    want.world = recast(want.world, parts=2)
+    fit(want)
+    real = type(want.method).loss
+
+    def loss(self: Any, run: Any, batch: Any) -> dict[str, Tensor]:
+        out = real(self, run, batch)
+        if run.step >= 4 and len(batch) > 4:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 68719476736 bytes")
+        return out
+
+    monkeypatch.setattr(type(want.method), "loss", loss)
+    found = fit(start(methods.alone(), recast(digits(0), batch=8, steps=9), 1, device="cpu"))
+    assert found.world.parts == 2
+    assert same(held(want), held(found))
+
+
 def test_other_errors_are_not_mistaken_for_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     def loss(*_: Any) -> dict[str, Tensor]:
         raise RuntimeError("shapes")

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import understudy.prove
 import understudy.publish
 import understudy.report.html
 from integration import child
@@ -162,3 +163,29 @@ def test_killed_at_random_points(what: str, tmp_path: Path, nursery: Nursery) ->
             assert found[name] == want[name], (point, name)
         shutil.rmtree(home)
     assert alive >= 9  # a quick machine may be done before the moment has come
+
+
+def test_a_proof_does_no_training_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is stopped in the eleventh of its fourteen; others of other code, or none, aren't taken for its own."""
+    trained: list[Any] = []
+
+    def outcome(where: Any, side: Any, seed: int, split: str) -> float:
+        if len(trained) == stop:
+            raise KeyboardInterrupt
+        trained.append((side, seed, split))
+        return float(seed)
+
+    stop = 10
+    monkeypatch.setattr(understudy.prove, "outcome", outcome)
+    monkeypatch.setattr(understudy.prove, "TUNING", (1000,))
+    folder = understudy.prove.unfinished(tmp_path, "kd")
+    with pytest.raises(KeyboardInterrupt):
+        understudy.prove.prove("kd", 2, kept=folder)
+    stop = 1000
+    result = understudy.prove.prove("kd", 2, kept=folder)
+    assert len(trained) == len(set(trained)) == 14
+    monkeypatch.setattr(understudy.prove, "_code", lambda: "changed")
+    assert understudy.prove.prove("kd", 2, kept=folder)["scores"] == result["scores"]
+    assert len(trained) == 28
+    understudy.prove.publish(result, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["kd.json"]
