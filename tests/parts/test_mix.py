@@ -23,9 +23,17 @@ def test_rows_and_labels_are_blended_alike() -> None:
     torch.testing.assert_close(got[1], 0.75 * x[1] + 0.25 * x[0])
     assert torch.equal(got[0], x[0]) and torch.equal(got[3], x[2])
     torch.testing.assert_close(blended(y, y.roll(1, 0), share)[1], torch.tensor([0.25, 0.75, 0, 0]))
-    a, b = mixed_up((x, x[:, 0, 0, 0]), (0 * x, 0 * x[:, 0, 0, 0]), 0.75)
-    torch.testing.assert_close(a[:, 0, 0, 0], b)  # the same share of both
-    assert ((b / x[:, 0, 0, 0]) >= 0.5 - 1e-6).all() and mixed_up((x,), (0 * x,), 0.0)[0] is x
+
+
+def test_each_row_is_mixed_with_another_and_so_is_what_belongs_to_it() -> None:
+    x = torch.eye(6)
+    a, b = mixed_up((x, 3 * x[:, :, None]), 0.75)
+    torch.testing.assert_close(3 * a[:, :, None], b)
+    own = a.diagonal()
+    assert (own >= 0.5).all() and (own < 1).any() and torch.allclose(a.sum(1), torch.ones(6))
+    assert ((a > 0).sum(1) <= 2).all() and ((a - torch.diag(own)) > 0).sum(0).max() <= 1
+    state = torch.get_rng_state()
+    assert mixed_up((x,), 0.0)[0] is x and torch.equal(state, torch.get_rng_state())
 
 
 def test_a_rectangle_is_cut_and_the_share_is_what_is_left() -> None:

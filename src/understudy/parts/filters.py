@@ -1,4 +1,4 @@
-"""Which of a teacher's answers are believed. A filter keeps rows and changes none; where it says `p`, that is probabilities [N, C]."""
+"""Which of a teacher's answers are believed. A filter keeps rows and changes none; `p` are probabilities [N, C]."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from understudy.parts.boxes import iou
 
 
 def sure(p: Tensor, threshold: float | Tensor) -> Tensor:
-    """Rows whose likeliest class has at least that probability, one number or one for each class [C]; FixMatch's, Sohn et al. 2020;
-    [N, C] -> [N] bool"""
+    """Rows whose likeliest class has at least that probability, one number or one for each class [C]; FixMatch's, Sohn et al.
+    2020; [N, C] -> [N] bool"""
     top, k = p.max(-1)
     return top >= (threshold.to(p)[k] if isinstance(threshold, Tensor) and threshold.dim() else threshold)
 
 
 def top_share(p: Tensor, share: float) -> Tensor:
-    """Of the rows that are given a class the surest share, ceil(share n_k) of n_k, so that no class is crowded out by easier ones; of
-    equals the earlier row. Class-balanced self-training, Zou et al. 2018; [N, C] -> [N] bool"""
+    """Of the rows that are given a class the surest share, ceil(share n_k) of n_k, so that no class is crowded out by easier
+    ones; of equals the earlier row. Class-balanced self-training, Zou et al. 2018; [N, C] -> [N] bool"""
     top, k = p.max(-1)
     order = top.argsort(descending=True, stable=True)
     order = order[k[order].argsort(stable=True)]  # class by class, each from its surest row down
@@ -30,8 +30,8 @@ def top_share(p: Tensor, share: float) -> Tensor:
 
 
 def zones(score: Tensor, low: float, high: float) -> Tensor:
-    """1 where a score is at least `high`, 0 where it is below `low`, -1 (hidden: neither learned as true nor as false) in between;
-    low <= high; [...] -> [...] of -1, 0, 1"""
+    """1 where a score is at least `high`, 0 where it is below `low`, -1 (hidden: neither learned as true nor as false) in
+    between; low <= high; [...] -> [...] of -1, 0, 1"""
     return torch.where(score >= high, 1, torch.where(score < low, 0, -1))
 
 
@@ -42,8 +42,9 @@ def margin(p: Tensor, least: float) -> Tensor:
 
 
 def agreed(said: Tensor, least: int) -> tuple[Tensor, Tensor]:
-    """The label that most of V answers (views, dropout masks, networks) give a row, of equals the smallest, and whether at least that
-    many give it. -1 is no answer; a row without any is labelled -1 and not kept; [V, N] -> kept [N] bool, label [N]"""
+    """The label that most of V answers (views, dropout masks, networks) give a row, of equals the smallest, and whether at
+    least that many give it. -1 is no answer; a row without any is labelled -1 and not kept; [V, N] -> kept [N] bool, label
+    [N]"""
     same = (said[:, None] == said[None]).sum(1) * (said >= 0)  # how many say what this one says
     most = same.amax(0)
     beyond = int(said.max()) + 1 if said.numel() else 0
@@ -53,8 +54,8 @@ def agreed(said: Tensor, least: int) -> tuple[Tensor, Tensor]:
 
 
 def overlapping(a: Tensor, b: Tensor, least: float) -> Tensor:
-    """Whether a box is where the other one of its pair is: intersection over union of at least that. Of one picture seen twice, both
-    in the same frame (see `parts.boxes.carried`); [..., 4] twice, as (left, top, right, bottom) -> [...] bool"""
+    """Whether a box is where the other one of its pair is: intersection over union of at least that. Of one picture seen twice,
+    both in the same frame (see `parts.boxes.carried`); [..., 4] twice, as (left, top, right, bottom) -> [...] bool"""
     return iou(a[..., None, :], b[..., None, :])[..., 0, 0] >= least
 
 
@@ -93,8 +94,8 @@ class SelfAdaptive(nn.Module):
 
 
 class Curriculum(nn.Module):
-    """FlexMatch's thresholds (Zhang et al. 2021), low for classes that are hardly learned yet. Of every row is remembered the last class
-    that it was surely (p >= tau) said to be of; while most rows have none, that counts as a class of its own.
+    """FlexMatch's thresholds (Zhang et al. 2021), low for classes that are hardly learned yet. Of every row is remembered the
+    last class that it was surely (p >= tau) said to be of; while most rows have none, that counts as a class of its own.
 
         tau_c = tau M(beta_c),  M(b) = b / (2 - b),  beta_c = rows of c / max(rows of any class, rows without one)
     """

@@ -17,14 +17,14 @@ def sharpened(p: Tensor, t: float) -> Tensor:
 
 
 def evened(logits: Tensor, t: float = 0.05, rounds: int = 3) -> Tensor:
-    """Answers of a batch in which every class has the same share, by Sinkhorn and Knopp: in each round classes, then rows are made to
-    sum to 1. Caron et al. 2020 (SwAV); [N, C] -> [N, C], rows that sum to 1"""
+    """Answers of a batch in which every class has the same share, by Sinkhorn and Knopp: in each round classes, then rows are
+    made to sum to 1. Caron et al. 2020 (SwAV); [N, C] -> [N, C], rows that sum to 1"""
     return sinkhorn(-wide(logits).T, t, rounds).T
 
 
 def aligned(p: Tensor, target: Tensor, mean: Tensor) -> Tensor:
-    """Probabilities times target / mean, over their sum: on average they become the target. A class of which the mean knows nothing
-    stays as it is. Berthelot et al. 2020, section 3.1; [N, C], [C] twice -> [N, C]"""
+    """Probabilities times target / mean, over their sum: on average they become the target. A class of which the mean knows
+    nothing stays as it is. Berthelot et al. 2020, section 3.1; [N, C], [C] twice -> [N, C]"""
     p = wide(p)
     turned = p * torch.where(mean > 0, target.to(p) / mean.to(p).clamp(min=1e-12), 1.0)
     total = turned.sum(-1, keepdim=True)
@@ -32,8 +32,8 @@ def aligned(p: Tensor, target: Tensor, mean: Tensor) -> Tensor:
 
 
 class Alignment(nn.Module):
-    """ReMixMatch's distribution alignment: `target` is how frequent the classes are where labels are known, and the mean that of the
-    answers of the last `batches` batches, this one among them; p itself before the first."""
+    """ReMixMatch's distribution alignment: `target` is how frequent the classes are where labels are known, and the mean that
+    of the answers of the last `batches` batches before this one; p itself before the first."""
 
     target: Tensor
 
@@ -55,8 +55,8 @@ class Alignment(nn.Module):
 
 
 class Centre(nn.Module):
-    """DINO's centring and sharpening (Caron et al. 2021): a running mean of the teacher's logits is taken off them, so that no class is
-    everybody's answer, and a low temperature keeps the answers from becoming even.
+    """DINO's centring and sharpening (Caron et al. 2021): a running mean of the teacher's logits is taken off them, so that no
+    class is everybody's answer, and a low temperature keeps the answers from becoming even.
 
         c <- m c + (1 - m) mean_i z_i      p = softmax((z - c) / t)
     """

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import functools
-import lzma
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from understudy.core.errors import Sealed, refuse
+from understudy.core.errors import Sealed
 from understudy.core.seal import check
 from understudy.core.seeds import stream
 from understudy.core.world import Player, recast
 from understudy.models.wav2small import Wav2Small
 from understudy.parts.audio import LogMel, standardised
 from understudy.parts.schedule import cosine
+from understudy.worlds._recordings import RATE
+from understudy.worlds._recordings import recordings as read
 from understudy.worlds.rows import Rows, trained
 
-RATE, LENGTH = 8000, 4000  # hertz, samples: half a second
-COLUMNS = ("digit", "speaker", "start", "stop", "take")
+LENGTH = 4000  # samples: half a second
 
 
 @dataclass(frozen=True)
@@ -76,15 +74,15 @@ def synthesised(n: int, seed: int, length: int = LENGTH) -> tuple[Tensor, Tensor
         loud = (1 + (0.5 + 0.35 * a) * beat.sin()).clamp_min(0.05)
         first, second = 600 * (-0.25 * d + own(0.1)).exp(), 1900 * own(0.1).exp()
         tilt = 1.2 - 0.5 * v + own(0.15)
-        x = torch.cat([_sung(*rows) for rows in zip(*(v.split(32) for v in (pitch, first, second, tilt)), strict=True)])
+        x = torch.cat([sung(*rows) for rows in zip(*(v.split(32) for v in (pitch, first, second, tilt)), strict=True)])
         x = x / x.square().mean(1, keepdim=True).sqrt() * loud + 0.2 * torch.rand(n, 1) * torch.randn(n, length)
         return x * own(0.4).exp(), feeling
 
 
-def _sung(pitch: Tensor, first: Tensor, second: Tensor, tilt: Tensor) -> Tensor:
-    """Twelve harmonics of a pitch through two resonances, all in hertz; [N, T], [N, 1] thrice -> [N, T]"""
+def sung(pitch: Tensor, first: Tensor, second: Tensor, tilt: Tensor, harmonics: int = 12) -> Tensor:
+    """Some harmonics of a pitch through two resonances, all in hertz; [N, T], [N, 1] or [N, T] thrice -> [N, T]"""
     x, phase = torch.zeros_like(pitch), 2 * torch.pi * (pitch / RATE).cumsum(1)
-    for k in range(1, 13):
+    for k in range(1, harmonics + 1):
         f = k * pitch
         heard = 1 / (1 + ((f - first) / 200).square()) + 0.5 / (1 + ((f - second) / 300).square()) + 0.05
         x += heard * k**-tilt * (k * phase).sin() * (f < RATE / 2)
@@ -161,30 +159,13 @@ def _teacher(seed: int, path: str | None, _dtype: torch.dtype) -> nn.Module:
 @functools.cache
 def recordings(path: str) -> tuple[Tensor, Tensor, Tensor]:
     """Waveforms [N, 4000], what stands for feelings [N, 3], takes [N]. Raises `Refused` where the folder holds something else."""
-    folder = Path(path)
-    index, packed = folder / "index.csv", sorted(folder.glob("*.xz"))
-    if not index.is_file() or not packed:
-        raise refuse("path", path, "a folder with index.csv and a *.xz of recordings", "look for its name")
-    with index.open() as f:
-        rows = list(csv.DictReader(f))
-    if not rows or not set(COLUMNS) <= rows[0].keys():
-        raise refuse("path", str(index), f"a table with the columns {', '.join(COLUMNS)}", "look at its first line")
-    with lzma.open(packed[0]) as f:
-        pcm = np.cumsum(np.frombuffer(f.read(), np.int16), dtype=np.int16)
-    ends = [(int(r["start"]), int(r["stop"])) for r in rows]
-    if not all(0 <= a < b <= len(pcm) for a, b in ends):
-        raise refuse("path", str(index), f"recordings within the {len(pcm)} samples of {packed[0].name}", "they belong together")
-    dtype = torch.get_default_dtype()
-    x, measured = torch.zeros(len(rows), LENGTH, dtype=dtype), torch.zeros(len(rows), 3, dtype=torch.double)
-    for i, (a, b) in enumerate(ends):
-        wave = torch.from_numpy(pcm[a:b].astype(np.float32)) / 2**15
-        x[i, : min(b - a, LENGTH)] = wave[:LENGTH].to(dtype)
-        measured[i] = measures(wave)
-    who = {name: [i for i, r in enumerate(rows) if r["speaker"] == name] for name in sorted({r["speaker"] for r in rows})}
-    for mine in who.values():
+    found, dtype = read(path), torch.get_default_dtype()
+    measured = torch.stack([measures(wave) for wave in found.waves])
+    for name in sorted(set(found.speaker)):
+        mine = [i for i, speaker in enumerate(found.speaker) if speaker == name]
         own = measured[mine]
         measured[mine] = (own - own.mean(0)) / own.std(0, correction=0).clamp_min(1e-9)
-    return x, (0.5 + measured.clamp(-2.5, 2.5) / 5).to(dtype), torch.tensor([int(r["take"]) for r in rows])
+    return found.cut(LENGTH, dtype), (0.5 + measured.clamp(-2.5, 2.5) / 5).to(dtype), found.take
 
 
 def measures(wave: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""From few labels and many rows without one."""
