@@ -58,3 +58,10 @@ def silly(classes: int) -> nn.Module:
     net = Noted(classes)
     nn.init.constant_(net.out.bias, torch.nan)
     return net
+
+
+def fatal(classes: int) -> nn.Module:
+    """Loads nowhere but where UNDERSTUDY_TEST_NOTES isn't."""
+    if "UNDERSTUDY_TEST_NOTES" in os.environ:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Noted(classes)

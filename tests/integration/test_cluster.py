@@ -69,14 +69,7 @@ def asked(notes: Path) -> Counter[int]:
 
 
 @pytest.mark.filterwarnings(*OWN)
-def test_a_cluster(notes: Path, tmp_path: Path) -> None:
-    """One test, since a cluster takes as long to begin as to be tested."""
-    one_of_two_workers_is_killed(notes, tmp_path)
-    words(tmp_path)
-    no_numbers(tmp_path)
-
-
-def one_of_two_workers_is_killed(notes: Path, tmp_path: Path) -> None:
+def test_one_of_two_workers_is_killed(notes: Path, tmp_path: Path) -> None:
     """Features and views of digits in five files. One worker is killed as it writes its second: not a byte is another, no row is lost or there twice."""
     how = ("--teacher", TEACHER, "--data", "digits", "--views", 2, "--taps", "inner", "--json")
     one, many = tmp_path / "one", tmp_path / "many"
@@ -102,8 +95,34 @@ def one_of_two_workers_is_killed(notes: Path, tmp_path: Path) -> None:
     assert {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in many.glob("*.safetensors")} == before
 
 
-def words(tmp_path: Path) -> None:
-    """A language model's draws, whose bits hang on what is written first."""
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
+    """Workers as objects of this process, one behind the other: what is dealt out to each of them, and how often a shard was begun before."""
+    seen: dict[str, list[int]] = {"lots": [], "begun": [0]}
+    tally = SimpleNamespace(
+        begin=SimpleNamespace(remote=lambda what: seen["begun"][0] * bool(what) + 1), end=SimpleNamespace(remote=lambda _: None)
+    )
+    ray = SimpleNamespace(
+        cluster_resources=lambda: {"CPU": 2.0},
+        put=lambda x: x,
+        get=lambda x: x,
+        is_initialized=lambda: True,
+        remote=lambda **_: lambda _: SimpleNamespace(remote=lambda: tally),
+    )
+
+    def mapped(_: Any, blocks: list[Any], told: tuple[Any, ...], *__: Any) -> Iterator[Any]:
+        seen["lots"].append(len(blocks))
+        worker = cluster.Worker(*told)
+        yield from map(worker, blocks)
+
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.data", SimpleNamespace())
+    monkeypatch.setattr(cluster, "_mapped", mapped)
+    return seen
+
+
+def test_words(here: dict[str, list[int]], tmp_path: Path) -> None:
+    """A language model's draws, whose bits hang on what is written first: so the first shard is dealt alone."""
     texts = library(30_000)
     tokenizer = train_tokenizer(texts, 280)
     llama(280, (16, 1, 2)).inner.save_pretrained(tmp_path / "large")
@@ -120,54 +139,38 @@ def words(tmp_path: Path) -> None:
     assert teacher is not None
     seen: list[int] = []
     label(teacher, parts(), tmp_path / "words", **how)
-    cluster.label(config, teacher, parts(), tmp_path / "many words", **how, workers=1, progress=seen.append)
+    cluster.label(config, teacher, parts(), tmp_path / "many words", **how, progress=seen.append)
     assert files(tmp_path / "many words") == files(tmp_path / "words")
-    assert len(files(tmp_path / "words")) > 5
+    assert here["lots"][0] == 1 and len(files(tmp_path / "words")) == 2 + sum(here["lots"]) > 5
     assert seen == sorted(seen) and seen[-1] == len(Recorded(tmp_path / "words"))
 
 
-def no_numbers(tmp_path: Path) -> None:
-    """What a worker refuses is refused, in one line."""
-    told = u(
-        "label",
-        "--teacher",
-        TEACHER.replace("make", "silly"),
-        "--data",
-        "digits",
-        "--out",
-        tmp_path / "silly",
-        "--cluster",
-        "ray",
-        "--workers",
-        1,
+def test_what_a_worker_refuses(here: dict[str, list[int]], tmp_path: Path) -> None:
+    """Is refused, in one line; and so is a shard that none survives, and another teacher than the one that began."""
+    again = lambda teacher, folder: u(
+        "label", "--teacher", teacher, "--data", "digits", "--out", tmp_path / folder, "--cluster", "ray"
     )
-    assert told.exit_code == 2
-    assert "finite answers" in told.stderr and "Traceback" not in told.stderr
+    told = again(TEACHER.replace("make", "silly"), "silly")
+    assert told.exit_code == 2 and "finite answers" in told.stderr and "Traceback" not in told.stderr
     assert not list((tmp_path / "silly").glob("shard-*"))
-
-
-def test_a_worker_with_another_teacher_and_a_shard_that_kills(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What a worker answers when it can't: as an object here, without a process of its own."""
-    import pyarrow as pa
-
-    times = [1]
-    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get=lambda ref: ref))
-    tally = SimpleNamespace(begin=SimpleNamespace(remote=lambda _: times[0]))
+    here["begun"][0] = cluster.TRIES
+    assert f"{cluster.TRIES} died of it" in again(TEACHER, "deadly").stderr
+    here["begun"][0] = 0
+    about: dict[str, Any] = {"config": build({"teacher": "tiny-mlp?width=4", "teacher_training": {"epochs": 1}, "folder": str(tmp_path / "runs")}).to_dict(),
+                             "folder": str(tmp_path / "deadly"), "encoding": {"kind": "float32"}, "taps": [], "views": None, "precision": "no", "batch": 2,
+                             "shard": 1024, "most": 1, "here": str(tmp_path / "elsewhere")}  # fmt: skip
     x = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    about = {"config": build({"teacher": TEACHER}).to_dict(), "folder": str(tmp_path), "encoding": {"kind": "float32"}, "taps": [], "views": None,
-             "precision": "no", "batch": 2, "shard": 6, "here": str(tmp_path / "elsewhere")}  # fmt: skip
+    tally = SimpleNamespace(begin=SimpleNamespace(remote=lambda _: 1), end=SimpleNamespace(remote=lambda _: None))
     says = lambda: cluster.Worker(json.dumps(about), tally)(cluster._block("shard-000000.safetensors", x)).to_pylist()[0]
-    assert says() == {"rows": 6, "refused": ""}
-    assert says() == {"rows": 6, "refused": ""}  # it is there
-    times[0] = cluster.TRIES + 1
-    assert f"{cluster.TRIES} died of it" in says()["refused"]
-    times[0], about["config"]["teacher"] = 1, "tiny-mlp?width=4"
-    about["config"]["folder"] = str(tmp_path / "runs")
-    about["config"]["teacher_training"]["epochs"] = 1
-    assert "label.teacher" in says()["refused"]
+    assert says()["rows"] == 0 and "label.teacher" in says()["refused"]
     about["config"]["teacher"] = "hf:nowhere"
     assert "nowhere" in says()["refused"]
-    assert isinstance(cluster._block("f", {"a": x})["x"][0], pa.LargeBinaryScalar)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cluster, "_loaded", lambda _: 1 / 0)
+        assert "--cluster='ZeroDivisionError'" in says()["refused"]
+    about["config"]["teacher"] = TEACHER
+    assert says() == {"rows": 6, "refused": ""}
+    assert says() == {"rows": 6, "refused": ""}  # it is there
 
 
 class TestRefused:
@@ -222,7 +225,12 @@ class TestRefused:
         monkeypatch.delenv("RAY_ADDRESS", raising=False)
         with cluster.connected(ray, 3):
             assert not ended
-        assert begun[0]["num_cpus"] == 3 and begun[0]["include_dashboard"] is False and ended == [True]
+        assert (
+            begun[0]["num_cpus"] == 3
+            and begun[0]["address"] == "local"
+            and begun[0]["include_dashboard"] is False
+            and ended == [True]
+        )
         monkeypatch.setenv("RAY_ADDRESS", "nobody:1")
         with pytest.raises(Refused, match="RAY_ADDRESS='nobody:1'.*no answer"), cluster.connected(ray, 3):
             pass

@@ -11,6 +11,7 @@ import itertools
 import json
 import logging
 import os
+import platform
 import socket
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -34,7 +35,8 @@ from understudy.teachers.places import Place
 from understudy.teachers.shards import Encoding
 from understudy.teachers.stored import keys
 
-TRIES = 3  # of a shard, whose worker dies each time, before it is given up
+TRIES = 3  # of a shard, or of loading the teacher, each of which a worker dies of, before it is given up
+LOADING, MEMORY = "", "too little memory? a smaller batch, fewer workers a machine"
 INSTALL = "pip install 'understudy[cluster]'"
 
 
@@ -91,9 +93,11 @@ def label(config: Config, teacher: nn.Module, rows: Iterable[Any], folder: str |
                  "encoding": asdict(ask.plan.encoding), "taps": list(taps), "views": ask.plan.views, "precision": precision, "batch": batch,
                  "shard": shard, "here": os.getcwd()}  # fmt: skip
         with connected(ray, workers):
-            tally = ray.remote(num_cpus=0)(Tally).remote()
+            there = ray.cluster_resources()
+            workers = workers or int(there.get("GPU", 0) / gpus if gpus else there.get("CPU", 1)) or 1
+            told = json.dumps(about | {"most": workers}), ray.remote(num_cpus=0)(Tally).remote()
             for lot in lots:
-                for n in _dealt(ray, lot, json.dumps(about), tally, workers, gpus):
+                for n in _dealt(ray, lot, told, workers, gpus):
                     done += n
                     progress(done)
         place.leave()
@@ -141,7 +145,7 @@ def connected(ray: Any, workers: int) -> Iterator[None]:
         yield
         return
     address = os.environ.get("RAY_ADDRESS", "")
-    local = {} if address else {"num_cpus": workers or None, "include_dashboard": False}
+    local = {} if address else {"address": "local", "num_cpus": workers or None, "include_dashboard": False}
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **local)
     except (ConnectionError, RuntimeError, ValueError) as e:
@@ -152,30 +156,33 @@ def connected(ray: Any, workers: int) -> Iterator[None]:
         ray.shutdown()
 
 
-def _dealt(ray: Any, lot: Iterable[tuple[str, Any]], about: str, tally: Any, workers: int, gpus: float) -> Iterator[int]:
-    """Rows of each shard of a lot as it is written."""
-    refs = [ray.put(_block(file, x)) for file, x in lot]
-    if not refs:
+def _dealt(ray: Any, lot: Iterable[tuple[str, Any]], told: tuple[Any, ...], workers: int, gpus: float) -> Iterator[int]:
+    """Rows of each shard of a lot, as it is written. told: what a worker is made with."""
+    for table in _mapped(ray, [ray.put(_block(file, x)) for file, x in lot], told, workers, gpus):
+        for said in table.to_pylist():
+            if said["refused"]:
+                raise Refused(said["refused"])
+            yield said["rows"]
+
+
+def _mapped(ray: Any, blocks: list[Any], told: tuple[Any, ...], workers: int, gpus: float) -> Iterator[Any]:
+    """What workers make of blocks, as it comes."""
+    if not blocks:
         return
-    there = ray.cluster_resources()
-    most = workers or int(there.get("GPU", 0) / gpus if gpus else there.get("CPU", 1)) or 1
-    context = ray.data.DataContext.get_current()
+    context, log = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
     context.enable_progress_bars = context.print_on_execution_start = False
-    log = logging.getLogger("ray.data")
     log.setLevel(max(log.level, logging.ERROR))
-    pool = ray.data.ActorPoolStrategy(size=min(most, len(refs)), max_tasks_in_flight_per_actor=1)
-    made = ray.data.from_arrow_refs(refs).map_batches(Worker, fn_constructor_args=(about, tally), compute=pool, batch_size=1, batch_format="pyarrow",
-                                                      num_gpus=gpus or None)  # fmt: skip
+    pool = ray.data.ActorPoolStrategy(size=min(workers, len(blocks)), max_tasks_in_flight_per_actor=1)
+    made = ray.data.from_arrow_refs(blocks).map_batches(Worker, fn_constructor_args=told, compute=pool, batch_size=1, batch_format="pyarrow",
+                                                        num_gpus=gpus or None)  # fmt: skip
     errors = ray.exceptions
     try:
-        for table in made.iter_batches(batch_size=None, batch_format="pyarrow"):
-            for told in table.to_pylist():
-                if told["refused"]:
-                    raise Refused(told["refused"])
-                yield told["rows"]
+        yield from made.iter_batches(batch_size=None, batch_format="pyarrow")
     except (errors.RayActorError, errors.WorkerCrashedError, errors.OutOfMemoryError, errors.ObjectLostError) as e:
-        raise refuse("--cluster", type(e).__name__, "workers that live until they have loaded the teacher",
-                     "memory? the same command goes on at the next missing shard") from None  # fmt: skip
+        why = str(e).strip().splitlines()[-1]
+        raise refuse(
+            "--cluster", type(e).__name__, f"workers that live ({why})", "the same command goes on at the next missing shard"
+        ) from None
 
 
 def _block(file: str, x: Any) -> Any:
@@ -189,15 +196,19 @@ def _block(file: str, x: Any) -> Any:
 
 
 class Tally:
-    """How often each shard was begun; outlives those who begin it."""
+    """How often each shard was begun, and the loading of the teacher; outlives those who begin it."""
 
     def __init__(self) -> None:
         self.begun: Counter[str] = Counter()
 
-    def begin(self, file: str) -> int:
+    def begin(self, what: str) -> int:
         """-> the how-manieth time this is"""
-        self.begun[file] += 1
-        return self.begun[file]
+        self.begun[what] += 1
+        return self.begun[what]
+
+    def end(self, what: str) -> None:
+        """It is done; from now on it counts from the beginning."""
+        del self.begun[what]
 
 
 class Worker:
@@ -205,12 +216,27 @@ class Worker:
 
     def __init__(self, about: str, tally: Any) -> None:
         self.about, self.tally, self.writer = json.loads(about), tally, None
+        try:
+            self._load()
+            self.refused = ""
+        except Exception as e:  # what a machine lacks, in one line, from whichever it is
+            why = f"a worker that can load the teacher; on {platform.node()} {e}"
+            self.refused = str(
+                e if isinstance(e, Refused) else refuse("--cluster", type(e).__name__, why, "what it needs has to be there")
+            )
+
+    def _load(self) -> None:
+        import ray
+
+        begun = ray.get(self.tally.begin.remote(LOADING))
+        if begun > TRIES * self.about["most"]:  # of whom all may be at it
+            raise refuse(
+                "--cluster", self.about["config"]["teacher"], f"a teacher that a worker can load; {begun - 1} died of it", MEMORY
+            )
         if Path(self.about["here"]).is_dir():
             os.chdir(self.about["here"])  # addresses may be relative to it
-        try:
-            self.net, self.code, self.refused = *_loaded(configuration.build(self.about["config"])), ""
-        except Refused as e:
-            self.refused = str(e)
+        self.net, self.code = _loaded(configuration.build(self.about["config"]))
+        ray.get(self.tally.end.remote(LOADING))
 
     def __call__(self, table: Any) -> Any:
         import pyarrow as pa
@@ -222,12 +248,7 @@ class Worker:
             tensors = load(row["x"])
             try:
                 if ray.get(self.tally.begin.remote(row["file"])) > TRIES:
-                    raise refuse(
-                        "--cluster",
-                        row["file"],
-                        f"a shard that a worker survives; {TRIES} died of it",
-                        "too little memory? a smaller batch",
-                    )
+                    raise refuse("--cluster", row["file"], f"a shard that a worker survives; {TRIES} died of it", MEMORY)
                 told.append({"rows": self._written(row["file"], tensors.get("", tensors)), "refused": self.refused})
             except Refused as e:
                 told.append({"rows": 0, "refused": str(e)})
