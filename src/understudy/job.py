@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import functools
 import hashlib
 import json
 import os
@@ -33,6 +34,7 @@ from understudy.core.method import Method
 from understudy.core.run import Run, seen_by, start
 from understudy.core.seeds import stream
 from understudy.core.world import Player, recast, sgd
+from understudy.kept import WRONG, table, understood
 from understudy.parts.change import Change
 from understudy.parts.schedule import cosine
 from understudy.report import gradients
@@ -271,8 +273,11 @@ class Job:
         about = {"config": self.config.to_dict(), "objects": self.objects, "rows": self.data.fingerprint()}
         path = self.folder / "config.json"
         if path.exists():
-            kept = json.loads(path.read_text())
-            kept["config"] = configuration.build(kept["config"]).to_dict()  # a setting that it didn't know yet is at its default
+            with understood(path, "what a run is", "begin a new run"):
+                kept = table(path)
+                kept["config"] = configuration.build(
+                    kept["config"]
+                ).to_dict()  # a setting that it didn't know yet is at its default
             for part in ("training", "teacher_training"):  # the one setting that may change on the way
                 kept["config"][part]["skip_bad_batches"] = about["config"][part]["skip_bad_batches"]
             _same_run(self.folder, *(json.loads(json.dumps(each)) for each in (kept, about)))
@@ -369,16 +374,16 @@ class Log:
         self.path, self.phase, self.quiet, self.lines, self.flushed = path, phase, quiet, [], time.monotonic()
         self.tell = tell
         if path.exists() and not quiet:
-            kept = [line for line in path.read_text().splitlines() if self._before(line, step)]
+            kept = [line for line in path.read_text("utf-8", "replace").splitlines() if self._before(line, step)]
             write_atomically(path, "".join(line + "\n" for line in kept))
 
     def _before(self, line: str, step: int) -> bool:
         try:
             point = json.loads(line)
-        except ValueError:  # the line that a kill cut in half
+            # a loss at `step` is of the update not yet made; a judgement at `step` is of the weights that were saved
+            return bool(point["phase"] != self.phase or point["step"] < step or (point["step"] == step and "valid" in point))
+        except WRONG:  # the line that a kill cut in half
             return False
-        # a loss at `step` is of the update not yet made; a judgement at `step` is of the weights that were saved
-        return point["phase"] != self.phase or point["step"] < step or (point["step"] == step and "valid" in point)
 
     def __call__(self, step: int, values: dict[str, float], why: str = "") -> None:
         self.lines.append(json.dumps({"phase": self.phase, "step": step} | values | ({"why": why} if why else {})))
@@ -480,12 +485,12 @@ def plan(config: Config, *, teacher: Any = None, student: Any = None, data: Any 
     return job
 
 
-def asked(
-    job: Job, folder: str, encoding: Encoding, taps: Sequence[str] = (), progress: Callable[[int, int], None] = lambda *_: None
-) -> bool:
+def asked(job: Job, folder: str, encoding: Encoding, taps: Sequence[str] = (), progress: Callable[[int, int], None] = lambda *_: None,
+          by: Callable[..., bool] | None = None) -> bool:  # fmt: skip
     """Ask a job's teacher, as it sees rows, about all of them and keep what it says in a folder: training rows in every view, and all rows as they are.
 
-    progress is told how many are done of how many. Whether the folder is finished (see `teachers.label`).
+    progress is told how many are done of how many. by: who asks, with the arguments of `teachers.label`; this process, or its share of those that were
+    launched. Whether the folder is finished.
     """
     from understudy.teachers.labelling import label
 
@@ -502,10 +507,10 @@ def asked(
                 part = each(x, lambda t, i=i: t[i : i + 256])  # type: ignore[misc]
                 yield {"row": part, "view": torch.full((rows_in(part),), v)} if views.views else part
 
-    net = job.teacher.to(place.device)
-    return label(net, batches(), folder, encoding, taps=tuple(taps), views=views if views.views else None, code=code_of(job.world.views.get("teacher")),
-                 precision=job.config.training.precision, batch=256, share=(place.process_index, place.num_processes),
-                 progress=lambda n: progress(n, rows))  # fmt: skip
+    by = by or functools.partial(label, share=(place.process_index, place.num_processes))
+    return by(job.teacher.to(place.device), batches(), folder, encoding, taps=tuple(taps), views=views if views.views else None,
+              code=code_of(job.world.views.get("teacher")), precision=job.config.training.precision, batch=256,
+              progress=lambda n: progress(n, rows))  # fmt: skip
 
 
 def _loaded(address: str, given: Any, data: Any, teacher: nn.Module | None, seed: int | None) -> Any:
@@ -546,8 +551,6 @@ def _example(x: Any) -> Any:
 
 def player(training: Training, steps: int) -> Player:
     """The optimiser that the settings ask for."""
-    import functools
-
     optimiser = {
         "sgd": sgd(training.lr, training.momentum, training.weight_decay),
         "adam": functools.partial(torch.optim.Adam, lr=training.lr, weight_decay=training.weight_decay),

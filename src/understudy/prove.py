@@ -36,6 +36,7 @@ from understudy.core.method import Method
 from understudy.core.run import start
 from understudy.core.world import Player, World, recast
 from understudy.data.address import whole
+from understudy.kept import table, understood
 
 TUNING = (1000, 1001, 1002)  # seeds to choose on
 RATES = (0.5, 1.0, 2.0, 4.0)  # of the world's learning rate, for a side that has nothing else to choose
@@ -156,11 +157,9 @@ class Kept:
         }
         path = self.folder / f"{hashlib.blake2b(json.dumps(told).encode(), digest_size=16).hexdigest()}.json"
         if path.exists():
-            try:
-                kept = json.loads(path.read_text("utf-8"))
+            with understood(path, "the outcome of a training"):
+                kept = table(path)
                 score, seconds = float(kept["score"]), float(kept["seconds"])
-            except (OSError, ValueError, KeyError, TypeError) as e:
-                raise refuse("proof", str(path), f"an outcome that can be read ({type(e).__name__})", "delete it") from None
             self.seconds += seconds
             return score
         begun = time.perf_counter()

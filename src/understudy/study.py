@@ -19,6 +19,7 @@ from understudy.core.fit import fit
 from understudy.core.method import Method
 from understudy.core.run import Run, artefact, start
 from understudy.core.world import World
+from understudy.kept import table, understood
 from understudy.studies import Cell, Finding, Study, files
 
 Say = Callable[[int, int], None]
@@ -104,9 +105,15 @@ def _taken_up(path: Path, head: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The cells that were measured before, by key; none where anything else has changed."""
     if not path.is_file():
         return {}
-    before = json.loads(path.read_text())
-    same = all(before.get(k) == v for k, v in head.items())
-    return {json.dumps([c["at"], c["seed"]]): c for c in before["cells"]} if same else {}
+    with understood(path, "cells of a study", "it is damaged: delete it to measure them again"):
+        before = table(path)
+        if any(before.get(k) != v for k, v in head.items()):
+            return {}
+        cells = [
+            {"at": c["at"], "seed": c["seed"], "got": {k: float(v) for k, v in c["got"].items()}, "seconds": float(c["seconds"])}
+            for c in before["cells"]
+        ]
+    return {json.dumps([c["at"], c["seed"]]): c for c in cells}
 
 
 @contextmanager

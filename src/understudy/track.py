@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from understudy.core.errors import nearest, refuse
 from understudy.core.files import write_atomically
+from understudy.kept import table, understood
 
 if TYPE_CHECKING:
     from understudy.job import Job
@@ -89,8 +90,11 @@ class Tracking:
         self._after = contextlib.ExitStack()
         state = folder / "state.json"
         if names and state.exists():
-            kept = json.loads(state.read_text("utf-8"))
-            self.ids, self.last, self.times = kept["ids"], kept["last"], kept["times"]
+            with understood(state, "what trackers were told", "it is damaged: delete it, and they are told anew"):
+                kept = table(state)
+                self.ids = {str(k): str(v) for k, v in kept["ids"].items()}
+                self.last = {str(k): int(v) for k, v in kept["last"].items()}
+                self.times = int(kept["times"])
 
     def begin(self, about: dict[str, Any]) -> None:
         """Open them, and tell new ones what the run is. Raises `Refused` where one can't be opened."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+
+from understudy.kept import WRONG, table
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ def proof(folder: Path, method: str) -> Proof:
     """Of one method, as its file in a folder of proofs says."""
     path = folder / f"{method.replace('-', '_')}.json"
     try:
-        kept = json.loads(path.read_text())
-        return Proof(method, kept["world"], kept["verdict"], bool(kept["holds"]))
-    except (OSError, ValueError, KeyError):
+        kept = table(path)
+        return Proof(method, str(kept["world"]), str(kept["verdict"]), bool(kept["holds"]))
+    except WRONG:
         return Proof(method)

@@ -24,6 +24,7 @@ from understudy.core.files import write_atomically
 from understudy.core.fit import fit, sourced
 from understudy.core.run import Run, artefact, start
 from understudy.core.seeds import key, stream
+from understudy.kept import table, understood
 
 if TYPE_CHECKING:
     from understudy.core.method import Method
@@ -235,12 +236,10 @@ class _Fixed:
 def _settle(folder: Path, about: dict[str, Any]) -> None:
     """Write down what is searched, or see that the folder holds this very search."""
     path, now = folder / "search.json", json.loads(json.dumps(about))
-    try:
-        kept = json.loads(path.read_text())
-    except FileNotFoundError:
+    if not path.exists():
         write_atomically(path, json.dumps(now, indent=1) + "\n")
         return
-    except ValueError:
-        raise refuse("search.folder", str(folder), "a folder with a readable search.json", "name another folder") from None
+    with understood(path, "what a search is about", "name another folder"):
+        kept = table(path)
     if kept != now:
         raise refuse("search.folder", str(folder), "a new folder, or one of a search for the same", "name another folder")

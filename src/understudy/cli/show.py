@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import json
 import operator
 import tokenize
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typer import Argument, Option
 from understudy import studies
 from understudy.cli.shared import Answer, complete_methods, entry
 from understudy.core.card import TAGS
+from understudy.kept import table, understood
 
 SUMS: dict[type[ast.operator], Any] = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv, ast.Pow: operator.pow}  # fmt: skip
 EXAMPLES = ("understudy show dkd", "understudy show teacher-hacking")
@@ -74,7 +74,7 @@ def _published(title: str, year: int, paper: str) -> Text:
 def _study(found: studies.Entry, folder: Path) -> Answer:
     """Claim, protocol, and what came out."""
     card, path = found.card, folder / f"{found.path.stem}.json"
-    came: dict[str, Any] | None = json.loads(path.read_text()) if path.is_file() else None
+    came = _outcome(path)
     came = came and {k: came.get(k) for k in ("holds", "verdict", "findings", "seeds", "command")}
     data = {"name": found.name, "study": True, "title": card.title, "paper": card.paper, "year": card.year, "claim": card.claim,
             "worlds": list(card.worlds), "file": str(found.path), "outcome": came}  # fmt: skip
@@ -110,9 +110,20 @@ def _fields(fields: list[Field]) -> Table:
     return table
 
 
+def _outcome(path: Path) -> dict[str, Any] | None:
+    """Of a proof or a study, if there is one. Raises `Refused` where it can't be read."""
+    if not path.is_file():
+        return None
+    with understood(path, "how a proof or a study came out", "prove it again"):
+        found = table(path)
+        if not (isinstance(found["holds"], bool) and isinstance(found["verdict"], str) and isinstance(found["seeds"], list)):
+            raise TypeError("holds, verdict or seeds of another kind")
+    return found
+
+
 def _proof(folder: Path, name: str) -> dict[str, Any] | None:
     path = folder / f"{name.replace('-', '_')}.json"
-    found: dict[str, Any] | None = json.loads(path.read_text()) if path.is_file() else None
+    found = _outcome(path)
     return found and {k: found.get(k) for k in ("holds", "verdict", "effect", "over_placebo", "seeds", "command")}
 
 

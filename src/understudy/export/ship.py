@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 
 from understudy.core.batch import each, rows_in
-from understudy.core.errors import Refused, refuse
+from understudy.core.errors import Refused
 from understudy.core.files import beside, sweep, writing
 from understudy.export import kind_of
 from understudy.export.onnx import SIZES, export_onnx, session_of, some
 from understudy.export.program import export_program
 from understudy.export.quantise import answers, export_int8
 from understudy.export.safetensors import save_weights
+from understudy.kept import understood
 from understudy.models.wrap import HF
 from understudy.publish import own, shown
 from understudy.report.findings import Findings, agreement
@@ -179,11 +180,9 @@ def _findings(job: Job) -> Findings:
     if job.findings is not None:
         found: Findings = job.findings
         return found
-    try:
-        return Findings.from_json((job.folder / "findings.json").read_text("utf-8"))
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        raise refuse("run", str(job.folder), f"a run with a readable findings.json, for the model card ({type(e).__name__})",
-                     f"understudy resume {job.folder}") from None  # fmt: skip
+    path = job.folder / "findings.json"
+    with understood(path, "what a run found, for the model card", f"understudy resume {job.folder}"):
+        return Findings.from_json(path.read_text("utf-8"))
 
 
 def _pretrained(job: Job, folder: Path) -> None:
