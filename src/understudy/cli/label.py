@@ -17,7 +17,6 @@ from understudy.config import Config
 from understudy.core.errors import refuse
 
 if TYPE_CHECKING:
-    from understudy.job import Job
     from understudy.teachers import Encoding
 
 KEPT, WHO = "What is kept", "Who asks"
@@ -180,40 +179,15 @@ def _rows(config: Config, out: str, encoding: Encoding, taps: tuple[str, ...], b
     from torch import nn
 
     with waiting(f"loading {config.teacher} and {config.data.address} …"):
-        from understudy.core import devices
-        from understudy.job import plan
-        from understudy.teachers.labelling import code_of
+        from understudy.job import asked, plan
 
-        job, place = plan(config, student=nn.Identity()), devices.accelerator()
+        job = plan(config, student=nn.Identity())
     if encoding.size and job.data.task != "classify":
         raise refuse("label", encoding.kind, f"--dense: the answers of '{job.data.task}' are no probabilities of classes")
     with resumed(), bars() as bar:
         job.teach(bar)
-        rows, parts = looks(job)
-        done = by(job.teacher.to(place.device), parts, out, encoding, taps=taps, views=job.world.augment if job.world.augment.views else None,
-                  code=code_of(job.world.views.get("teacher")), precision=config.training.precision, batch=256, progress=lambda n: bar("rows", n, rows))  # fmt: skip
+        done = asked(job, out, encoding, taps, lambda n, rows: bar("rows", n, rows), by)
     return _answer(out, done)
-
-
-def looks(job: Job) -> tuple[int, Iterator[Any]]:
-    """How many rows a job's teacher is to be asked about, and they in batches: training rows in every view, and all rows as they are."""
-    import torch
-
-    from understudy.core.batch import Views, each, rows_in
-
-    data, views = job.world.data, job.world.augment.views
-    xs = [x.of("teacher") if isinstance(x, Views) else x for x in (data.train.x, data.valid.x, data.test.x)]
-    if views and not isinstance(xs[0], torch.Tensor):
-        raise refuse("augment.views", views, "0 where the two models read rows in ways of their own", "leave it out")
-    seen = [(x, v) for x in xs for v in (range(-1, views) if x is xs[0] and views else (-1,))]
-
-    def batches() -> Iterator[Any]:
-        for x, v in seen:
-            for i in range(0, rows_in(x), 256):
-                part = each(x, lambda t, i=i: t[i : i + 256])  # type: ignore[misc]
-                yield {"row": part, "view": torch.full((rows_in(part),), v)} if views else part
-
-    return sum(rows_in(x) for x, _ in seen), batches()
 
 
 @contextmanager
