@@ -251,7 +251,7 @@ def test_prove(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holds: bool) -> 
     monkeypatch.setattr(
         prove,
         "prove",
-        lambda name, seeds, say, data: {"method": name, "holds": holds, "verdict": "as it came out", "seeds": [0, 1]},
+        lambda name, seeds, say, data, kept: {"method": name, "holds": holds, "verdict": "as it came out", "seeds": [0, 1]},
     )
     done = u("prove", "kd", "ls_kd", "--seeds", 2, "--folder", tmp_path, "--jobs", 1)
     assert done.exit_code == (0 if holds else 1)

@@ -59,7 +59,11 @@ command(app, distill.distill, panel=TRAIN, examples=distill.EXAMPLES)
 command(app, resume.resume, panel=TRAIN, examples=resume.EXAMPLES)
 command(app, writing.write, panel=TRAIN, examples=writing.EXAMPLES)
 command(
-    app, label.label, panel=TRAIN, examples=label.EXAMPLES, leave=("method", "epochs", "lr", "alone", "signal", "folder", "track")
+    app,
+    label.label,
+    panel=TRAIN,
+    examples=label.EXAMPLES,
+    leave=("method", "epochs", "lr", "alone", "skip_bad_batches", "signal", "folder", "track"),
 )
 command(app, eval.evaluate, "eval", panel=TRAIN, examples=eval.EXAMPLES)
 command(app, export.export, panel=TRAIN, examples=export.EXAMPLES)
@@ -67,10 +71,16 @@ command(app, rehearse.rehearse, panel=TRAIN, examples=rehearse.EXAMPLES)
 command(app, list.methods, "list", panel=LOOK, examples=list.EXAMPLES)
 command(app, show.show, panel=LOOK, examples=show.EXAMPLES)
 command(app, board.board, panel=LOOK, examples=board.EXAMPLES)
-command(app, advise.advise, panel=LOOK, examples=advise.EXAMPLES, leave=("method", "alone", "signal", "length", "track"))
+command(
+    app,
+    advise.advise,
+    panel=LOOK,
+    examples=advise.EXAMPLES,
+    leave=("method", "alone", "skip_bad_batches", "signal", "length", "track"),
+)
 command(app, plan.plan, panel=LOOK, examples=plan.EXAMPLES)
 command(app, doctor.doctor, panel=CHECK, examples=doctor.EXAMPLES)
-command(app, compare.compare, panel=CHECK, examples=compare.EXAMPLES, leave=("method", "alone", "track"))
+command(app, compare.compare, panel=CHECK, examples=compare.EXAMPLES, leave=("method", "alone", "skip_bad_batches", "track"))
 command(app, prove.prove, panel=CHECK, examples=prove.EXAMPLES)
 command(app, study.study, panel=CHECK, examples=study.EXAMPLES)
 
