@@ -3,14 +3,14 @@
     python benchmarks/plan.py --out benchmarks/results/plan.json
 
 Tiny Llamas over random tokens, float32, through the core's own loop (`kd` at a temperature of 1, the fused loss, AdamW): beside the teacher, from stores that `label`
-wrote, on-policy; and the labelling. Loading, judging and the report are left out. Each runs in a child process of its own.
+wrote, on-policy; and the labelling. Loading, judging and the report are left out.
 
-Seconds are a processor's, of so many updates after one that isn't counted. Three numbers of this machine stand for a device's data sheet, taken anew in every round:
+Seconds are a processor's, of so many updates after one that isn't counted; a round has all runs in one process, each round in another order. Three numbers of this machine stand for a device's data sheet, taken anew in every round:
 operations a second from ONE run, `online, 128 from 256`, whose own error is therefore 0; the memory's bandwidth from a plain product of a large matrix and a vector; and seconds a layer where
 one token of each row goes through, from writing with a Llama of width 8. All other runs are predicted from these. The error is the median over rounds of predicted over measured, less 1.
 
-Memory is the most that is resident above what was so before the run began (VmHWM, reset through /proc/self/clear_refs), in a child whose allocator gives back at
-once what is let go of (MALLOC_MMAP_THRESHOLD_), so that what is held is seen and not what is kept for later; of a process as it comes it is given beside it. The
+Memory is the most that is resident above what was so before the run began (VmHWM, reset through /proc/self/clear_refs), in a process of its own whose allocator gives
+back at once what is let go of (MALLOC_MMAP_THRESHOLD_), so that what is held is seen and not what is kept for later; of a process as it comes it is given beside it. The
 weights of the teacher and of the student as it came are there before, and left out on both sides. Nothing of it is calibrated; the loss's buffers are the CPU's.
 """
 
@@ -193,7 +193,8 @@ def needed(case: Case) -> float:
         return passing + min(encode.BUDGET, 4 * TOKENS * WORDS)
     taught = case.way in ("online", "on-policy")
     own = costs.learning(s, how="plain")
-    buffers = 2 * min(sweep.BUDGET["cpu"], (2 if taught else 1) * 4 * TOKENS * WORDS)  # and as much in passing, as on a GPU
+    asked = TOKENS * (LENGTH - PROMPT) / LENGTH if case.way == "on-policy" else TOKENS  # places that the loss is taken at
+    buffers = 2 * min(sweep.BUDGET["cpu"], (2 if taught else 1) * 4 * asked * WORDS)  # and as much in passing, as on a GPU
     held = sum(own.values()) - own["best"] + costs.activations(s, TOKENS, False, "plain")
     return held + costs.loss(s, t, TOKENS, buffers) + (passing if taught else 0.0)
 
@@ -201,12 +202,12 @@ def needed(case: Case) -> float:
 # ------------------------------------------------------------------------------------------------------------------------- all of it
 
 
-def child(what: str, **env: str) -> dict[str, float]:
+def child(what: str, **env: str) -> dict[str, dict[str, float]]:
     """In a process of its own."""
     done = subprocess.run([sys.executable, __file__, "--one", what], capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"} | env)  # fmt: skip
     if done.returncode:
         sys.exit(f"{what} failed:\n{done.stderr[-2000:]}")
-    told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    told: dict[str, dict[str, float]] = json.loads(done.stdout.splitlines()[-1])
     return told
 
 
@@ -217,28 +218,28 @@ def main() -> None:
     ask.add_argument("--one", help=argparse.SUPPRESS)
     how = ask.parse_args()
     if how.one:
-        found = machine() if how.one == "machine" else measured(next(c for c in CASES if c.name == how.one))
-        print(json.dumps(found))
+        known = {c.name: c for c in CASES}
+        print(json.dumps({name: machine() if name == "machine" else measured(known[name]) for name in how.one.split("; ")}))
         return
-    most = {c.name: child(c.name, MALLOC_MMAP_THRESHOLD_="65536")["bytes"] for c in CASES}
+    names = [c.name for c in CASES]
+    held, as_it_comes = ([child(n, **env)[n]["bytes"] for n in names] for env in ({"MALLOC_MMAP_THRESHOLD_": "65536"}, {}))
     rounds: list[dict[str, Any]] = []
     for i in range(how.rounds):
-        turn = CASES[i % len(CASES) :] + CASES[: i % len(CASES)]
-        seen = {"machine": child("machine")} | {c.name: child(c.name) for c in turn}
+        seen = child("; ".join(["machine", *names[3 * i % len(names) :], *names[: 3 * i % len(names)]]))
         first = CASES[0]
-        seen["flops"] = first.steps * operations(first) / seen[first.name]["seconds"]
-        rounds.append(seen)
+        rounds.append(seen | {"flops": first.steps * operations(first) / seen[first.name]["seconds"]})
         print(
             i,
-            {c.name: round(predicted(c, seen["flops"], **seen["machine"]) / seen[c.name]["seconds"] - 1, 2) for c in CASES},
+            {c.name: round(predicted(c, rounds[-1]["flops"], **seen["machine"]) / seen[c.name]["seconds"] - 1, 2) for c in CASES},
             flush=True,
         )
     told = {"command": f"python benchmarks/plan.py --rounds {how.rounds}",
             "what": f"Llamas of (width, layers, heads), inner width twice that, {WORDS} words, {BATCH} rows of {LENGTH} tokens an update; error: predicted over measured, less 1; "
                     f"seconds of a processor: medians, their error the median and the range of {how.rounds} rounds",
+            "note": "two things that predicted memory had left out were put right after a first measurement: what a chunk of the loss takes in passing, and that on-policy it is asked at half of the places",
             "machine": {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()}, "calibrated_on": CASES[0].name,
             "calibrated": {"flops": statistics.median(r["flops"] for r in rounds), **{k: statistics.median(r["machine"][k] for r in rounds) for k in ("bandwidth", "launch")}},
-            "rows": [row(c, rounds, most[c.name]) for c in CASES]}  # fmt: skip
+            "rows": [row(c, rounds, *most) for c, *most in zip(CASES, held, as_it_comes, strict=True)]}  # fmt: skip
     for r in told["rows"]:
         print(r)
     if how.out:
@@ -246,15 +247,30 @@ def main() -> None:
         how.out.write_text(json.dumps(told, indent=1)[:-2] + f',\n "rows": [\n{lines}\n ]\n}}\n')
 
 
-def row(case: Case, rounds: list[dict[str, Any]], most: float) -> dict[str, Any]:
+def table(told: dict[str, Any]) -> str:
+    """The guide's."""
+    lines = [
+        "| run | seconds | predicted | error | MB | predicted | error |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for r in told["rows"]:
+        share = [f"{100 * r[k]:+.0f} %" for k in ("error_of_seconds", "from", "to", "error_of_mb")]
+        error = "calibrated on it" if r["run"] == told["calibrated_on"] else f"{share[0]} ({share[1]} to {share[2]})"
+        lines.append(
+            f"| {r['run']} | {r['seconds']:.2f} | {r['predicted_seconds']:.2f} | {error} | {r['mb']:.0f} | {r['predicted_mb']:.0f} | {share[3]} |"
+        )
+    return "\n".join(lines)
+
+
+def row(case: Case, rounds: list[dict[str, Any]], held: float, as_it_comes: float) -> dict[str, Any]:
     seconds = [r[case.name]["seconds"] for r in rounds]
     guesses = [predicted(case, r["flops"], **r["machine"]) for r in rounds]
     errors = sorted(g / s - 1 for g, s in zip(guesses, seconds, strict=True))
-    as_it_comes, need = statistics.median(r[case.name]["bytes"] for r in rounds), needed(case)
+    need = needed(case)
     return {"run": case.name, "way": case.way, "student": case.student, "teacher": case.teacher, "updates": case.steps,
             "seconds": round(statistics.median(seconds), 3), "predicted_seconds": round(statistics.median(guesses), 3),
             "error_of_seconds": round(statistics.median(errors), 3), "from": round(errors[0], 3), "to": round(errors[-1], 3),
-            "mb": round(most / 1e6, 1), "predicted_mb": round(need / 1e6, 1), "error_of_mb": round(need / most - 1, 3), "mb_as_it_comes": round(as_it_comes / 1e6, 1)}  # fmt: skip
+            "mb": round(held / 1e6, 1), "predicted_mb": round(need / 1e6, 1), "error_of_mb": round(need / held - 1, 3), "mb_as_it_comes": round(as_it_comes / 1e6, 1)}  # fmt: skip
 
 
 if __name__ == "__main__":

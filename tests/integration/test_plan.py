@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shlex
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -351,9 +354,33 @@ def test_options_reach_the_formulas():
     assert (own["flops"], own["memory"], own["bandwidth"], own["source"]) == (5e14, 64e9, 2e12, "given")
 
 
-def test_planning_needs_no_torch():
-    import subprocess
-    import sys
+def test_the_guide_says_what_was_measured():
+    """Its table and its sentence; if not: benchmarks/plan.py's `table` of the result."""
+    found = importlib.util.spec_from_file_location("benchmark_of_plans", ROOT / "benchmarks" / "plan.py")
+    script = importlib.util.module_from_spec(found)
+    sys.modules[found.name] = script
+    found.loader.exec_module(script)
+    page, result = ((ROOT / p).read_text() for p in ("docs/guide/plan.md", "benchmarks/results/plan.json"))
+    result = json.loads(result)
+    assert script.table(result) in page
+    seconds = [r["error_of_seconds"] for r in result["rows"]]
+    assert f"{-100 * min(seconds):.0f} % too few and {100 * max(seconds):.0f} % too many" in page
+    label, learn = (
+        [100 * r["error_of_mb"] for r in result["rows"] if (r["way"] == "label") == labels] for labels in (True, False)
+    )
+    said = " ".join(page.split())
+    assert (
+        f"learning came out {min(learn):.0f} to {max(learn):.0f} % too much, of labelling {-max(label):.0f} to {-min(label):.0f} % too little"
+        in said
+    )
+    for r, case in zip(result["rows"], script.CASES, strict=True):  # predicted by the formulas as they are now
+        assert script.needed(case) / 1e6 == pytest.approx(r["predicted_mb"], abs=0.06)
+    first = result["rows"][0]
+    assert first["updates"] * script.operations(script.CASES[0]) / result["calibrated"]["flops"] == pytest.approx(
+        first["seconds"], rel=0.01
+    )
 
+
+def test_planning_needs_no_torch():
     code = "import sys; import understudy.planning, understudy.cli.plan; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

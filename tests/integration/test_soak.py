@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import linecache
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from torch.fx.graph_module import _loader
 
 from understudy.export.onnx import export_onnx
 from understudy.export.program import export_program
@@ -53,13 +55,13 @@ def test_two_thousand_steps_leave_nothing(soak):
 
 @pytest.mark.parametrize("write", [export_onnx, export_program], ids=["onnx", "pt2"])
 def test_a_trace_is_let_go(tmp_path, write):
-    """PyTorch's own caches of a trace, which would keep a stand-in for every input for good."""
+    """PyTorch's own caches of a trace, which would keep a stand-in for every input and the source of all code that it made, for good."""
     net, x = nn.Sequential(nn.Linear(4, 3), nn.ReLU()), torch.randn(8, 4)
 
     def held():
         write(net, x, tmp_path / "a")
         gc.collect()
-        return sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects())
+        return sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects()), len(linecache.cache), len(_loader.eval_cache)
 
     held(), held()
     assert held() == held() == held()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import linecache
 import logging
 import math
 import os
@@ -141,7 +142,10 @@ def _bare(graph: Any, outer: dict[str, str] | None = None) -> None:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """The exporter warns of its own deprecations and of a missing torchvision, and prints graphs where it fails: nothing a user can
-    mend."""
+    mend. It also makes code, whose source PyTorch keeps for good, some 80 kB a file: what is new of it is let go."""
+    from torch.fx.graph_module import _loader
+
+    known = set(_loader.eval_cache)
     logs = [logging.getLogger(name) for name in ("torch.onnx", "torch.fx")]
     levels = [log.level for log in logs]
     for log in logs:
@@ -151,6 +155,9 @@ def quiet() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
+        for made in set(_loader.eval_cache) - known:
+            _loader.eval_cache.pop(made)
+            linecache.cache.pop(made, None)
         for log, level in zip(logs, levels, strict=True):
             log.setLevel(level)
 
