@@ -106,7 +106,7 @@ def runs(count: int, every: int, tell: Any = print) -> dict[str, Any]:
 
 def steps(count: int, every: int, tell: Any = print, again: int = 1000, small: bool = False) -> dict[str, Any]:
     """One long run, the second half of it once more from its checkpoint, and its first `again` steps once more. small: of few rows, and a
-    teacher that has learned nothing."""
+    teacher as small as the student, which has learned nothing."""
     from understudy.core import checkpoint, registry
     from understudy.core.fit import fit
     from understudy.core.run import Run, start
@@ -115,6 +115,8 @@ def steps(count: int, every: int, tell: Any = print, again: int = 1000, small: b
     from understudy.worlds.digits import digits
 
     world = digits(0, ready=not small, small=small, steps=count, player=Player(sgd(0.05, 0.9, 5e-4), cosine(count)))
+    if small:
+        world.given_teacher = world.student()
     begin = lambda: start(registry.get("kd")(), world, 0, device="cpu")
     first: list[str] = []
     at, readings = [], []
