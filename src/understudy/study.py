@@ -40,7 +40,7 @@ def run(study: Study, seeds: int, folder: Path, say: Say = lambda *_: None, smal
     """
     plan = [(seed, at) for seed in range(seeds) for at in study.cells(small)]  # seed by seed, so that what they share is near
     path = _path(study, folder, ".part.json")
-    head = {"study": study.name, "file": _print(study), "small": small, "versions": versions()}
+    head = {"study": study.name, "file": _print(study), "small": small, "versions": versions()} | _named(study)
     known = _taken_up(path, head)
     with _one_thread():
         for i, (seed, at) in enumerate(plan):
@@ -52,14 +52,19 @@ def run(study: Study, seeds: int, folder: Path, say: Say = lambda *_: None, smal
                 write_atomically(path, json.dumps(head | {"cells": list(known.values())}))
             say(i + 1, len(plan))
     cells = [known[json.dumps([at, seed])] for seed, at in plan]
-    return told(study, cells) | {
-        "grid": {k: list(v) for k, v in (study.little if small else study.grid).items()},
-        "seeds": list(range(seeds)),
-        "seconds": round(sum(c["seconds"] for c in cells), 1),
-        "versions": head["versions"],
-        "command": f"understudy study {study.name} --seeds {seeds}",
-        "cells": cells,
-    }
+    return (
+        told(study, cells)
+        | {
+            "grid": {k: list(v) for k, v in (study.little if small else study.grid).items()},
+            "seeds": list(range(seeds)),
+            "seconds": round(sum(c["seconds"] for c in cells), 1),
+            "versions": head["versions"],
+            "command": f"understudy study {study.name} --seeds {seeds}"
+            + (f" --data {Path(study.data).name}" if study.data else ""),
+            "cells": cells,
+        }
+        | _named(study)
+    )
 
 
 def told(study: Study, cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -96,6 +101,10 @@ def _path(study: Study, folder: Path, ending: str) -> Path:
     return folder / f"{study.name.replace('-', '_')}{ending}"
 
 
+def _named(study: Study) -> dict[str, str]:
+    return {"data": Path(study.data).name} if study.data else {}
+
+
 def _print(study: Study) -> str:
     """A study that was edited is another one."""
     return hashlib.blake2b(files()[study.name].read_bytes(), digest_size=8).hexdigest()
@@ -110,7 +119,7 @@ def _taken_up(path: Path, head: dict[str, Any]) -> dict[str, dict[str, Any]]:
         if any(before.get(k) != v for k, v in head.items()):
             return {}
         cells = [
-            {"at": c["at"], "seed": c["seed"], "got": {k: float(v) for k, v in c["got"].items()}, "seconds": float(c["seconds"])}
+            {"at": c["at"], "seed": c["seed"], "got": dict(c["got"].items()), "seconds": float(c["seconds"])}
             for c in before["cells"]
         ]
     return {json.dumps([c["at"], c["seed"]]): c for c in cells}

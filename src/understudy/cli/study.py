@@ -12,6 +12,7 @@ from typer import Argument, Option
 
 from understudy import studies
 from understudy.cli.shared import BROKEN, OK, Answer, Interrupted, bars
+from understudy.core.errors import refuse
 
 EXAMPLES = ("understudy study kd-fidelity-paradox", "understudy study teacher-hacking --seeds 2 --folder /tmp/studies")
 
@@ -20,6 +21,10 @@ def study(
     name: Annotated[str, Argument(help="A study's name.", autocompletion=lambda: list(studies.files()))],
     seeds: Annotated[int | None, Option(min=2, help="Pairs of trainings; those that its card says.", show_default=False)] = None,
     folder: Annotated[Path, Option(help="Where studies are written.")] = Path("proofs/studies"),
+    data: Annotated[
+        Path | None,
+        Option(help="Real data for a study that reads some, instead of rows that its world makes.", show_default=False),
+    ] = None,
     small: Annotated[bool, Option("--small", help="Seconds instead of minutes, to see it run; goes to FOLDER/small.")] = False,
 ) -> Answer:
     """Does a claim about distillation come out in a small world?
@@ -29,6 +34,12 @@ def study(
     from understudy.study import publish, run
 
     found = studies.get(name)
+    if data is not None:
+        if not found.reads:
+            raise refuse("--data", str(data), f"nothing: '{found.name}' makes its own rows", "leave it out")
+        if not data.exists():
+            raise refuse("--data", str(data), "a folder or file that exists")
+        found.data = str(data)
     seeds = seeds or found.card.seeds
     where = folder / "small" if small else folder
     try:

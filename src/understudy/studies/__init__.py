@@ -62,8 +62,12 @@ class Finding:
 
 
 class Study:
-    """grid: setting -> its values; the cells are all their combinations. little: the same for checks, of seconds."""
+    """grid: setting -> its values; the cells are all their combinations. little: the same for checks, of seconds.
 
+    data: the path of real data for a study that `reads` some; "" for the rows that its world makes."""
+
+    reads: ClassVar[bool] = False
+    data: str = ""
     card: ClassVar[Claim]
     grid: ClassVar[Mapping[str, Sequence[Any]]]
     little: ClassVar[Mapping[str, Sequence[Any]]]

@@ -18,7 +18,7 @@ from understudy.worlds._scarce import FewLabels, Scarce
 from understudy.worlds.digits import Part
 from understudy.worlds.voices import sung
 
-LENGTH, MELS, WINDOW = 4000, 32, 256  # samples: half a second; bands; samples: 32 milliseconds
+LENGTH, MELS, WINDOW = 4000, 24, 512  # samples: half a second; bands; samples: 64 milliseconds
 SPEAKERS, TAKES, FEW, LABELLED = 6, 30, 3, 0.1  # of generated speech, and of a small world's; the share that has labels
 LOUD = 60.0  # decibels below a recording's loudest place are silence
 
@@ -40,7 +40,7 @@ SOUNDS = (
 
 
 class Listener(nn.Module):
-    """Three convolutions, each halving the picture; the mean over time of four bands of pitch; [N, 1, mels, frames] -> [N, 10]
+    """Three convolutions, each halving the picture; the mean over time of three bands of pitch; [N, 1, mels, frames] -> [N, 10]
 
     Group normalisation, so that what is said of a row doesn't hang on the rows beside it."""
 
@@ -48,8 +48,8 @@ class Listener(nn.Module):
         super().__init__()
         conv = lambda a, b: nn.Sequential(nn.Conv2d(a, b, 3, 2, 1, bias=False), nn.GroupNorm(2, b), nn.ReLU())
         self.body = nn.Sequential(conv(1, channels), conv(channels, 2 * channels), conv(2 * channels, 4 * channels))
-        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d((4, 1)), nn.Flatten())
-        self.head = nn.Linear(16 * channels, classes)
+        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d((3, 1)), nn.Flatten())
+        self.head = nn.Linear(12 * channels, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.head(self.pool(self.body(x)))
@@ -59,8 +59,8 @@ class Listener(nn.Module):
 def utterances(
     seed: int = 0, *, ready: bool = False, small: bool = False, path: str | Path | None = None, **changes: Any
 ) -> FewLabels:
-    """Log-mel pictures [1, 32, 30] of half a second of sound, standardised; half of a batch are of the labelled tenth, which
-    the seed picks, as many of each digit. A convolutional student of some nine thousand weights; the hidden labels are for
+    """Log-mel pictures [1, 24, 14] of half a second of sound, standardised; half of a batch are of the labelled tenth, which
+    the seed picks, as many of each digit. A convolutional student of 25,000 weights; the hidden labels are for
     nobody.
 
     The generated digits are sung, not spoken: a voice's harmonics through two resonances that move from sound to sound, hiss
@@ -70,13 +70,13 @@ def utterances(
     path: a folder of recordings (index.csv with start, stop, digit, speaker, take; *.xz of int16 first differences at 8 kHz).
     Either way takes 0 to 4 of every speaker and digit are the test rows, every fifth of the others is for validation."""
     data = _data(seed, None if path is None else str(path), FEW if small else TAKES, torch.get_default_dtype())
-    steps, width = (24, 4) if small else (300, 12)
+    steps, width = (24, 4) if small else (400, 16)
     world = FewLabels(
         seed=seed, data=data, batch=8 if small else 64, steps=steps, new_student=functools.partial(Listener, width),
-        player=Player(functools.partial(torch.optim.Adam, lr=3e-2 if small else 3e-3), cosine(steps)),
+        player=Player(functools.partial(torch.optim.Adam, lr=3e-2 if small else 6e-3), cosine(steps)),
     )  # fmt: skip
     if small:
-        few = Scarce("classify", data.known, data.train, data.valid).few("classify", 4, 64)  # so few that a network is soon sure
+        few = data.few("classify", 4, 64)  # so few that a network is soon sure
         for name in ("train", "valid"):
             part = getattr(few, name)
             setattr(few, name, Part(part.x[..., ::2, ::2], part.y))

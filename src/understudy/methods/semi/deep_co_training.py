@@ -60,11 +60,18 @@ class DeepCoTraining(Method):
             label = torch.where(known, batch.y, out.argmax(-1))
             (slope,) = torch.autograd.grad(nll(out, label, each=True).sum(), x, retain_graph=True)
             fooled[name] = x.detach() + self.eps * slope.sign()
+        cross = {name: run[other](fooled[name]) for name, other in OTHER.items()}
         weight = sigmoid_ramp(run.step, round(self.ramp * run.world.steps))
-        differ = sum(cross_entropy(s[name], run[other](fooled[name])) for name, other in OTHER.items())
-        shared = {
-            "agree": weight * self.agree * js(*(out[~known] for out in s.values())),
-            "differ": weight * self.differ * differ,
-        }
-        hard = lambda out: soft_cross_entropy(target[known], out[known]) if self.mixup else run.world.hard(out, batch)
-        return {name: {"hard": hard(out), **shared} for name, out in s.items()}
+
+        def of(name):
+            """Everybody's loss is the same sum; what a network moves of it is what isn't detached here."""
+            mine, theirs, other = s[name], s[OTHER[name]].detach(), OTHER[name]
+            hard = soft_cross_entropy(target[known], mine[known]) if self.mixup else run.world.hard(mine, batch)
+            differ = cross_entropy(mine, cross[name].detach()) + cross_entropy(theirs, cross[other])
+            return {
+                "hard": hard,
+                "agree": weight * self.agree * js(mine[~known], theirs[~known]),
+                "differ": weight * self.differ * differ,
+            }
+
+        return {name: of(name) for name in OTHER}
