@@ -563,7 +563,7 @@ def _run_id(method: str, data: str) -> str:
     from accelerate.utils import broadcast_object_list
 
     plain = re.sub(r"[^\w.-]+", "-", Path(data.partition(":")[2] or data).stem)
-    name = [f"{datetime.datetime.now():%Y-%m-%d-%H%M%S}-{method}-{plain}-{secrets.token_hex(2)}"]  # a sweep starts many a second
+    name = [f"{datetime.datetime.now():%Y-%m-%d-%H%M%S}-{method}-{plain}-{secrets.token_hex(4)}"]  # a sweep starts many a second
     return broadcast_object_list(name)[0] if devices.accelerator().num_processes > 1 else name[0]
 
 

@@ -80,7 +80,7 @@ def named(wish: Wish) -> str:
     if wish.name and not NAME.fullmatch(wish.name):
         raise refuse("name", wish.name, "letters, digits, '.', '_' and '-', beginning with a letter or a digit, at most 100")
     method = re.sub(r"[^\w-]", "", wish.method) or "kd"
-    return wish.name or f"{time.strftime('%Y-%m-%d-%H%M%S')}-{method}-{secrets.token_hex(2)}"
+    return wish.name or f"{time.strftime('%Y-%m-%d-%H%M%S')}-{method}-{secrets.token_hex(4)}"
 
 
 @dataclass

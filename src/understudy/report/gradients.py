@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from understudy.core import sharding
+from understudy.core import devices, sharding
 from understudy.core.batch import Batch
 from understudy.core.fit import heard
 from understudy.core.run import Run, parameters
@@ -46,7 +46,9 @@ def pulls(run: Run, batch: Batch) -> dict[str, float]:
         own = run["student"].parameters() if "student" in run.nets else parameters(run, player)
         moved = [p for p in own if p.requires_grad]
         return {name: _norm(term, moved) for name, term in terms.get(player, {}).items()} if moved else {}
-    except torch.OutOfMemoryError:
+    except (RuntimeError, MemoryError) as e:
+        if not devices.out_of_memory(e):
+            raise
         return {}
     finally:
         for module, name, tensor, value in kept:

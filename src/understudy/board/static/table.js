@@ -56,7 +56,7 @@ export function facets(runs, view, selects) {
 
 export function left(run, now) {
   const done = run.step - (run.first ?? 0), spent = now - run.at;
-  return run.state === "running" && done > 0 && run.at && run.steps > run.step ? (spent / done) * (run.steps - run.step) : null;
+  return run.state === "running" && done > 0 && spent > 0 && run.at && run.steps > run.step ? (spent / done) * (run.steps - run.step) : null;
 }
 
 export function stateOf(run, now) {
