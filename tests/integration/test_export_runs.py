@@ -207,7 +207,7 @@ def test_texts_and_a_student_of_transformers(tmp_path: Path) -> None:
 
 
 def test_the_command(pictures: Any, shipped: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("understudy.job.resume", lambda folder: pictures)
+    monkeypatch.setattr("understudy.job.resume", lambda folder, trust=False: pictures)
     monkeypatch.setattr(type(pictures), "finished", lambda self: self)
     monkeypatch.setattr(type(pictures), "ship", lambda self, path: shipped[path.name.replace("s.", "student.", 1)])
     asked = [word for name in ("s.onnx", "s.int8.onnx") for word in ("--to", str(tmp_path / name))]

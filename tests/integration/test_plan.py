@@ -27,7 +27,7 @@ HOW = Settings(length=6, rows=1, checkpointing=False, mfu=0.5, forward=0.5, laun
 
 
 def u(*args):
-    return CliRunner().invoke(app, ["plan", *map(str, args)], prog_name="understudy")
+    return CliRunner(env={"COLUMNS": "160"}).invoke(app, ["plan", *map(str, args)], prog_name="understudy")
 
 
 def told(*args):

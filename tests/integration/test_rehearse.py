@@ -36,7 +36,7 @@ def test_what_came_of_it_is_kept(tmp_path: Path) -> None:
         ({"world": "digit"}, "did you mean 'digits'"),
         ({"world": "digits", "data": "."}, "makes its own rows"),
         ({"world": "stream", "data": "/nowhere/at/all"}, "that exists"),
-        ({"steps": 0}, "1 or more"),
+        ({"steps": 0}, "steps=0"),
     ],
 )
 def test_what_does_not_fit_is_refused(how: dict[str, Any], says: str) -> None:
