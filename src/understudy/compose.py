@@ -47,6 +47,8 @@ class Compose(Method):
     schedules: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.methods, (tuple, list)):
+            raise refuse("compose.methods", self.methods, "a list of methods", "e.g. compose(kd(), fitnet())")
         parts = tuple(registry.build(m) if isinstance(m, Mapping) else m for m in self.methods)
         n = len(parts)
         if not n or not all(isinstance(m, Method) for m in parts):
@@ -58,10 +60,10 @@ class Compose(Method):
             value = tuple(value) or (default,) * n
             object.__setattr__(self, field, value)
         for w in self.weights:
-            if isinstance(w, bool) or not (isinstance(w, (int, float)) and math.isfinite(w) and w >= 0):
-                raise refuse("compose.weights", w, "numbers of 0 or more")
+            if isinstance(w, bool) or not (isinstance(w, (int, float)) and 0 <= w <= 1e9):
+                raise refuse("compose.weights", w, "numbers of 0 or more, at most 1e9")
         for s in self.schedules:
-            if s not in SCHEDULES:
+            if not isinstance(s, str) or s not in SCHEDULES:
                 raise refuse("compose.schedules", s, f"one of {', '.join(SCHEDULES)}")
         for m in parts:
             if isinstance(m, Compose):

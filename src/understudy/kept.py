@@ -10,7 +10,15 @@ from typing import Any
 
 from understudy.core.errors import Refused, refuse
 
-WRONG = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)  # what reading another shape ends in
+WRONG = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)  # what reading another shape ends in
 
 
 @contextmanager

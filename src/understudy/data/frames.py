@@ -47,7 +47,10 @@ def parquet(place: str, ask: Ask) -> Raw:
 
 def _columns(path: Path) -> Any:
     limits.columns(path)
-    return need("pandas").read_parquet(path)
+    try:
+        return need("pandas").read_parquet(path)
+    except TypeError as e:  # what pandas noted of its own kinds is damaged
+        raise ValueError(str(e)) from None
 
 
 def jsonl(place: str, ask: Ask) -> Raw:

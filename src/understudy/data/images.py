@@ -104,9 +104,10 @@ def _idx(root: Path, stem: str, dims: int) -> np.ndarray[Any, Any]:
                 raise ValueError("its first bytes are another format's")
             size = math.prod(shape)
             limits.within("unpacked", size, path, limits.room(path))
-            content = file.read(size + 1)
+            there = size if path.suffix == ".gz" else path.stat().st_size - len(head)
+            content = file.read(size + 1) if there == size else b""
         if len(content) != size:
-            raise ValueError(f"{len(content)} bytes that don't fit their header")
+            raise ValueError("more or fewer bytes than its header tells of")
         return np.frombuffer(content, np.uint8).reshape(shape).copy()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -91,6 +92,7 @@ def reading(path: object, form: str) -> Iterator[None]:
         EOFError,
         KeyError,
         SyntaxError,
+        tokenize.TokenError,
         RecursionError,
         NotImplementedError,
         zlib.error,

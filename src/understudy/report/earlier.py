@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from understudy.kept import WRONG
+
 MOST, READ = 24, 400  # runs that are shown, and summaries that are opened for them
 
 
@@ -38,7 +40,7 @@ def earlier(folder: Path, rows: str, now: Mapping[str, Any], most: int = MOST) -
                 continue
             kept = json.loads((place / "findings.json").read_text())
             one = _spoken(place.name, kept, now) if "heard" in now else _plain(place.name, kept, now)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except WRONG:
             continue
         if one is not None and math.isfinite(one.score) and one.bytes > 0:
             found.append(one)

@@ -12,7 +12,7 @@ from understudy.core.errors import Refused, refuse
 
 MEND = "leave out topk= and use the texts alone"
 UNKNOWN = "\ufffd".encode()  # in place of bytes that are no character by themselves
-SHAPE = (LookupError, TypeError, ValueError, AttributeError)  # what reading an answer of another shape ends in
+SHAPE = (LookupError, TypeError, ValueError, AttributeError, OverflowError)  # what reading an answer of another shape ends in
 NEVER = -1e30  # a log-probability below is of what can't happen
 ABOVE = 1e-3  # what rounding may put a log-probability above 0, and the chances of a place above 1
 

@@ -178,7 +178,7 @@ class Ledger:
         for line in filter(None, new.split(b"\n")):
             try:
                 self._take(json.loads(line))
-            except (ValueError, LookupError, TypeError):
+            except (ValueError, LookupError, TypeError, RecursionError):
                 continue  # half a line: a question that wasn't sent, or a payment that stays at its most
 
     def _take(self, line: dict[str, Any]) -> None:
