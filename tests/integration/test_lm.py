@@ -282,3 +282,14 @@ def test_methods_for_any_task_learn_from_language_models_as_they_stand(name: str
 def test_methods_for_classes_are_refused(name: str) -> None:
     with pytest.raises(Refused, match=name):
         start(registry.get(name)(), WORLDS["texts"](0, small=True), 1, device="cpu")
+
+
+def test_weights_that_are_no_numbers_are_refused() -> None:
+    from understudy.models.lm import LM
+    from understudy.worlds.texts import llama
+
+    inner = llama(280, (16, 1, 2)).inner
+    with torch.no_grad():
+        inner.lm_head.weight[3, 2] = torch.nan
+    with pytest.raises(Refused, match="finite"):
+        LM(inner, 280)

@@ -108,6 +108,13 @@ class LM(nn.Module):
             self.scale, cap, self.cap = 1.0, self.cap, None
             raw, true = self(given).dense(), wide(self.inner(**given).logits[..., : self.size])
             self.cap = cap
+        if not (raw.isfinite().all() and true.isfinite().all()):
+            raise refuse(
+                "lm",
+                type(self.inner).__name__,
+                "a model whose logits are finite",
+                "its weights hold NaN or infinity: look at the file",
+            )
         z = true if cap is None else cap * (true / cap).clamp(-1 + 1e-6, 1 - 1e-6).atanh()
         scale = ((raw * z).sum() / raw.square().sum()).item() if raw.any() else 1.0
         scale = 1.0 if abs(scale - 1) < 1e-2 else scale  # not a rounding of half precision
