@@ -15,6 +15,8 @@ from understudy.data import Data
 from understudy.data.address import Address, need, switch, whole
 from understudy.models.wrap import HF, Encode, Loaded, Normalise
 
+LAYERS = 10_000  # more than any model has
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
@@ -100,7 +102,8 @@ def sound(net: torch.nn.Module, field: str, place: str) -> None:
 
 
 def configuration(transformers: Any, place: str, where: dict[str, Any]) -> Any:
-    """A model's configuration. Raises `Refused` where it names compiled code to be fetched from the hub, unless code of its own is let run."""
+    """A model's configuration. Raises `Refused` where it names compiled code to be fetched from the hub, unless code of its own is let run, and
+    where it asks for more layers than any model has."""
     left = [transformers.PreTrainedConfig.get_config_dict(place, **where)[0]]
     while left and not where["trust_remote_code"]:
         for name, value in left.pop().items():
@@ -108,6 +111,10 @@ def configuration(transformers: Any, place: str, where: dict[str, Any]) -> Any:
                 left.append(value)
             elif name.endswith("_implementation") and "/" in str(value):
                 raise refuse("hf", place, f"a model that brings no code; its {name} is {value}", "take that out of config.json")
+            elif "layers" in name and isinstance(value, int) and value > LAYERS:  # it would be built for ever
+                raise refuse(
+                    "hf", place, f"a model of at most {LAYERS:,} layers; its {name} is {value:.3g}", "is config.json damaged?"
+                )
     return transformers.AutoConfig.from_pretrained(place, **where)
 
 
