@@ -111,7 +111,7 @@ def configuration(transformers: Any, place: str, where: dict[str, Any]) -> Any:
                 left.append(value)
             elif name.endswith("_implementation") and "/" in str(value):
                 raise refuse("hf", place, f"a model that brings no code; its {name} is {value}", "take that out of config.json")
-            elif "layers" in name and isinstance(value, int) and value > LAYERS:  # it would be built for ever
+            elif "layer" in name and isinstance(value, int) and value > LAYERS:  # it would be built for ever
                 raise refuse(
                     "hf", place, f"a model of at most {LAYERS:,} layers; its {name} is {value:.3g}", "is config.json damaged?"
                 )
