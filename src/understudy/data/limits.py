@@ -174,7 +174,9 @@ def picture(file: Any, name: object) -> Any:
     try:
         within("pixels", found.width * found.height, name, most)
         found.load()
-    except BaseException:
+    except BaseException as e:
         found.close()
+        if isinstance(e, (TypeError, MemoryError)):  # what is told of a picture in its file doesn't fit it
+            raise ValueError(f"{type(e).__name__}: {e}") from None
         raise
     return found

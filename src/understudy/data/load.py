@@ -140,7 +140,11 @@ def _guess(labels: list[Any]) -> Task:
     if not all(isinstance(v, (int, float)) for v in known):
         return "classify"
     distinct = len(set(known))
-    return "classify" if all(float(v).is_integer() for v in known) and distinct <= max(2, min(100, len(known) / 2)) else "regress"
+    return (
+        "classify"
+        if all(isinstance(v, int) or v.is_integer() for v in known) and distinct <= max(2, min(100, len(known) / 2))
+        else "regress"
+    )
 
 
 def _plain(v: Any, task: Task) -> Any:
@@ -148,8 +152,8 @@ def _plain(v: Any, task: Task) -> Any:
     if (isinstance(v, str) and not v.strip()) or (isinstance(v, float) and math.isnan(v)):
         return None
     nested = isinstance(v, (list, tuple, dict, np.ndarray))
-    if v is None or (task == "regress" and isinstance(v, (int, float))):
-        return None if v is None else float(v)
+    if v is None:
+        return None
     if task == "multilabel":
         return tuple(_word(i) for i in (v if nested and not isinstance(v, dict) else str(v).split("|")))
     if nested:
@@ -160,8 +164,8 @@ def _plain(v: Any, task: Task) -> Any:
         return _word(v)
     try:
         return float(v)
-    except ValueError:
-        raise refuse("label", v, "a number for task=regress", "mend the row, or give task=classify") from None
+    except (ValueError, OverflowError):
+        raise refuse("label", v, "a number for task=regress, of at most 1e308", "mend the row, or give task=classify") from None
 
 
 def _word(v: Any) -> str:

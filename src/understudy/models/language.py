@@ -82,6 +82,7 @@ def _hub(at: Address, trust_remote_code: bool) -> Spoken:
             if missing := sorted(told["missing_keys"]):
                 raise refuse("hf", at.place, f"a language model with all of its weights; it lacks {', '.join(missing[:3])} ({len(missing)} in all)",
                              "give a folder of that kind, or ?random=true for new ones")  # fmt: skip
+        net = LM(inner, len(tokenizer), kind)
     except Refused:
         raise
     except Exception as e:  # whatever it meets in a folder
@@ -98,7 +99,7 @@ def _hub(at: Address, trust_remote_code: bool) -> Spoken:
             "tokenizer", at.place, "a fast one, which tells where in the text a token ends", "save it with its tokenizer.json"
         )
     start = getattr(config, "decoder_start_token_id", None) if kind == "seq2seq" else None
-    return Spoken(LM(inner, len(tokenizer), kind), Reader(tokenizer, kind, start), trained=not random)
+    return Spoken(net, Reader(tokenizer, kind, start), trained=not random)
 
 
 def _kind(config: Any) -> str:

@@ -173,7 +173,7 @@ def _chance(x: Any) -> float | None:
 
 def _bytes(text: str, told: list[int] | None) -> bytes:
     if told is not None:
-        return bytes(told)
+        return bytes(list(told))  # of a number it would be as many zeros
     if re.fullmatch(r"bytes:(\\x[0-9a-f]{2})+", text):  # OpenAI's older models, of half a character
         return bytes.fromhex(text.removeprefix("bytes:").replace("\\x", ""))
     return text.encode("utf-8", "replace")
