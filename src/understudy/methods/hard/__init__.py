@@ -1,0 +1,1 @@
+"""Of what is in a row, the hard part is learned too."""
