@@ -23,7 +23,7 @@ from understudy.teachers.shards import Plan, Shard
 from understudy.teachers.stored import _shape, keys
 
 STILL = -1  # the number of a view that is the row as it is
-SMALL = 2**26  # bytes of a store that is read whole, since that is the fastest
+SMALL = 2**26  # bytes of a store that is read and unpacked whole, since that is the fastest
 
 
 class Recorded(nn.Module):
@@ -145,7 +145,7 @@ class Recorded(nn.Module):
         self._of = np.repeat(np.arange(len(held)), [len(s) for s in held])[self._order] if held else self._order
         self._row = (np.concatenate([np.arange(len(s)) for s in held]) if held else found)[self._order]
         small = self.plan.fixed is not None and 0 < len(found) * self.plan.fixed <= SMALL
-        self._whole = self._block(np.arange(len(found))) if small else None
+        self._whole = self._unpacked(self._block(np.arange(len(found))), set(self.plan.columns)) if small else None
 
     def _places(self, asked: Any) -> Any:
         return np.minimum(np.searchsorted(self._keys, asked), len(self._keys) - 1)
@@ -167,21 +167,27 @@ class Recorded(nn.Module):
     def _columns(self, place: Any, wanted: set[str]) -> dict[str, Any]:
         """What is kept of these rows, by column."""
         columns = self.plan.columns
+        if self._whole is not None:
+            rows = torch.from_numpy(place)
+            return {name: self._whole[name].index_select(0, rows) for name in columns if name in wanted}
         if self.plan.fixed is not None:
-            block = self._block(place) if self._whole is None else self._whole[place]
-            found, begin = {}, 0
-            for name, c in columns.items():
-                if name in wanted:
-                    found[name] = c.unpack(block[:, begin : begin + c.size()], len(place))
-                begin += c.size()
-            return found
+            return self._unpacked(self._block(place), wanted)
         held = list(self._shards.values())
-        rows = [held[i].row(int(r)) for i, r in zip(self._of[place], self._row[place], strict=True)]
+        said = [held[i].row(int(r)) for i, r in zip(self._of[place], self._row[place], strict=True)]
         found = {}
         for i, (name, c) in enumerate(columns.items()):
             if name in wanted:
-                values = [shards.value_said(r[i][1], r[i][0], c, self.plan, self._book) for r in rows]
+                values = [shards.value_said(r[i][1], r[i][0], c, self.plan, self._book) for r in said]
                 found[name] = values if c.ragged or c.words else torch.stack(values)  # type: ignore[arg-type]
+        return found
+
+    def _unpacked(self, block: Any, wanted: set[str]) -> dict[str, Any]:
+        """The columns of rows of one size, uint8 [n, bytes]."""
+        found, begin = {}, 0
+        for name, c in self.plan.columns.items():
+            if name in wanted:
+                found[name] = c.unpack(block[:, begin : begin + c.size()], len(block))
+            begin += c.size()
         return found
 
     def _block(self, place: Any) -> Any:
