@@ -71,21 +71,24 @@ FAULTS: dict[str, Callable[[Tensor, float], Tensor]] = {
 @dataclass
 class Stream(Rows):
     """A sequence of domains. Phase 0 is the source domain, `lead` batches as they are; then every fault in turn, weak at first,
-    full in the middle of its time, weak again. Arrivals are drawn from the split that the run is scored on.
+    full in the middle of its time, weak again; all of that `cycles` times over. Arrivals are drawn from the split that the run is
+    scored on.
 
     `rows(step)` are the arrivals of a step, all labels hidden; `rows(step, 'source')` labelled source rows, which `sweep` gives
     too. The run is worth the mean accuracy over arrivals, each batch answered before it is learned from.
     """
 
     lead: int = 30
+    cycles: int = 1
 
     def phase(self, step: int) -> int:
-        """0 for the source domain, then 1, 2 ... for the faults."""
+        """0 for the source domain, then 1, 2 ... for the faults, counted on where they come again."""
         return 0 if step < self.lead else 1 + int(self._time(step))
 
     def _time(self, step: int) -> float:
         """How many faults have come and gone by the middle of this step."""
-        return min((step - self.lead + 0.5) * len(FAULTS) / max(self.steps - self.lead, 1), len(FAULTS) - 1e-9)
+        whole = self.cycles * len(FAULTS)
+        return min((step - self.lead + 0.5) * whole / max(self.steps - self.lead, 1), whole - 1e-9)
 
     def severity(self, step: int) -> float:
         """Of the present fault, in (0, 1]; 0 in the source domain."""
@@ -98,7 +101,7 @@ class Stream(Rows):
             pick = torch.randint(len(clean), (self.batch * self.ranks,))
             x = clean[pick]
             if step >= self.lead:
-                x = list(FAULTS.values())[self.phase(step) - 1](x, self.severity(step))
+                x = list(FAULTS.values())[int(self._time(step)) % len(FAULTS)](x, self.severity(step))
         mine = slice(self.rank * self.batch, (self.rank + 1) * self.batch)
         return x[mine], pick[mine]
 
@@ -137,17 +140,20 @@ def _accuracy(net: nn.Module, x: Tensor, y: Tensor) -> float:
     return float((net(x.to(place)).argmax(-1).cpu() == y).double().mean())
 
 
-def stream(seed: int = 0, *, ready: bool = False, small: bool = False, path: str | Path | None = None, **changes: Any) -> Stream:
-    """The world; `ready` trains the source model on clean pictures. path: a folder of MNIST's or CIFAR-10's files, not digits."""
+def stream(
+    seed: int = 0, *, ready: bool = False, small: bool = False, path: str | Path | None = None, width: int = 16, **changes: Any
+) -> Stream:
+    """The world; `ready` trains the source model on clean pictures. path: a folder of MNIST's or CIFAR-10's files, not digits. width:
+    channels of the first stage, twice as many for larger pictures."""
     from torch.optim import Adam
 
     data = pictures(path, 6000, torch.get_default_dtype())
     world = Stream(
-        seed=seed, steps=350, batch=50, data=data, new_student=lambda: _net(data.train.x),
+        seed=seed, steps=350, batch=50, data=data, new_student=lambda: _net(data.train.x, width),
         player=Player(functools.partial(Adam, lr=1e-3)),
     )  # fmt: skip
     if ready:
-        source = _source(seed, path, torch.get_default_dtype())
+        source = _source(seed, path, width, torch.get_default_dtype())
         world.new_student = lambda: copy.deepcopy(source)
     if small:
         world = recast(world, data=Few(data), size=64, batch=8, steps=24, lead=2, split="valid")
@@ -156,19 +162,30 @@ def stream(seed: int = 0, *, ready: bool = False, small: bool = False, path: str
     return world
 
 
-def _net(x: Tensor) -> nn.Module:
+def recurring(
+    seed: int = 0, *, ready: bool = False, small: bool = False, path: str | Path | None = None, **changes: Any
+) -> Stream:
+    """The same faults three times over, which is what forgetting and piled up errors show in; half as wide a source model."""
+    world = stream(seed, ready=ready, small=small, path=path, width=8)
+    if not small:
+        world = recast(world, steps=246, cycles=3)
+    vars(world).update(changes)
+    return world
+
+
+def _net(x: Tensor, width: int) -> nn.Module:
     """Wider for pictures that are larger than digits."""
     if x.shape[1:] == (1, 8, 8):
-        return Net(16, 32, 64)
-    net = Net(32, 64, 128)
-    net.stage1[0] = nn.Conv2d(x.shape[1], 32, 3, padding=1, bias=False)
+        return Net(width, 2 * width, 4 * width)
+    net = Net(2 * width, 4 * width, 8 * width)
+    net.stage1[0] = nn.Conv2d(x.shape[1], 2 * width, 3, padding=1, bias=False)
     return net
 
 
 @functools.cache
-def _source(seed: int, path: str | Path | None, dtype: torch.dtype) -> nn.Module:
+def _source(seed: int, path: str | Path | None, width: int, dtype: torch.dtype) -> nn.Module:
     data, steps = pictures(path, 6000, dtype), 400 if path is None else 1200
     clean = Rows(seed=seed, data=data, batch=64, steps=steps, player=Player(sgd(0.05, 0.9, 5e-4), cosine(steps)))
     with chance(seed, "teacher"):
-        net = _net(data.train.x)
+        net = _net(data.train.x, width)
     return trained(clean, net, steps, seed)
