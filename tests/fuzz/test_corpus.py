@@ -23,10 +23,7 @@ FEW = {
 CHANGES = 120  # of each of the others
 
 
-UNSURE = pytest.mark.xfail(reason="what a store says of itself may be of another shape", strict=False)
-
-
-@pytest.mark.parametrize("name", [pytest.param(n, marks=UNSURE) if n in ("stored", "recorded") else n for n in TARGETS])
+@pytest.mark.parametrize("name", TARGETS)
 def test_reads_or_refuses(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))

@@ -16,6 +16,7 @@ import hashlib
 import itertools
 import json
 import math
+import re
 import zlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -34,6 +35,7 @@ from understudy.teachers.places import Place
 from understudy.teachers.stored import digest, keys
 
 FORMAT = "understudy.store/2"
+_NAME = re.compile(r"shard-\d{6,12}\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -124,9 +126,11 @@ def manifest(place: Place) -> dict[str, Any]:
         given = told["format"], told["shards"]
         if given[0] == FORMAT:
             Plan.of(told)
+            if not all(_NAME.fullmatch(t["file"]) for t in told["shards"] or ()):
+                raise ValueError("names of shards")
     except OSError:
         raise refuse("store", str(place), "a folder with a manifest.json", "`understudy label` writes one") from None
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         given = ("something else", None)
     if given[0] != FORMAT:
         raise refuse("store", str(place), f"a folder of {FORMAT}; it is {given[0]}", "label again")
