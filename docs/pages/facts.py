@@ -6,11 +6,13 @@ import ast
 import functools
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from pages.code import ROOT, card_class, defined, module_file, modules
+from understudy import kept
 from understudy.cli.show import Field, read
 from understudy.core import registry
 from understudy.core.card import Card
@@ -40,7 +42,12 @@ class Method:
     unlabelled: str | None
     few: bool
     rows: bool
-    proof: dict[str, Any] | None
+    proofs: tuple[dict[str, Any], ...]
+
+    @property
+    def proof(self) -> dict[str, Any] | None:
+        """On the world's own rows, or else on real ones that it reads."""
+        return self.proofs[0] if self.proofs else None
 
     @property
     def stem(self) -> str:
@@ -53,7 +60,11 @@ class Method:
 
     @property
     def mark(self) -> str:
-        return "" if self.proof is None else "✔" if self.proof["holds"] else "✘"
+        return mark(self.proof)
+
+
+def mark(proof: Mapping[str, Any] | None) -> str:
+    return "" if proof is None else "✔" if proof["holds"] else "✘"
 
 
 def published(folder: str, stem: str) -> dict[str, Any] | None:
@@ -72,15 +83,15 @@ def method(entry: registry.Entry) -> Method:
     reads = bool(re.search(r"\.rows\(|\.sweep\(", text)) or "source" not in verbs
     return Method(entry.name, entry.family, entry.path, entry.card, entry.idea, ast.get_docstring(cls) or "", fields,
                   tuple(v for v in VERBS if v in verbs), taken, _unlabelled(cls, text, entry.card, fields), _hides(entry.card.world), reads,
-                  published("proofs", entry.path.stem))  # fmt: skip
+                  tuple(json.loads(p.read_text()) for p in kept.proofs(ROOT / "proofs", entry.name)))  # fmt: skip
 
 
 def methods(only: frozenset[str] = frozenset()) -> dict[str, Method]:
     """All methods by name, or some and what they are measured by."""
     found = registry.entries()
     more = {e.card.baseline for n in only if (e := found[n]) and isinstance(e.card.baseline, str)}
-    kept = {n: e for n, e in found.items() if not only or n in only | more}
-    return {e.name: method(e) for e in sorted(kept.values(), key=lambda e: (e.family, e.card.year, e.name))}
+    wanted = {n: e for n, e in found.items() if not only or n in only | more}
+    return {e.name: method(e) for e in sorted(wanted.values(), key=lambda e: (e.family, e.card.year, e.name))}
 
 
 def _unlabelled(cls: ast.ClassDef, text: str, card: Card, fields: tuple[Field, ...]) -> str | None:

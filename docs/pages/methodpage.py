@@ -13,8 +13,9 @@ from typing import Any
 
 from pages import figures
 from pages.code import ROOT, SOURCE, defined
-from pages.facts import Method
+from pages.facts import Method, mark
 from pages.markdown import block, cell, code, fold, paper, plain, prose, raw, table
+from understudy.cli.show import OWN
 from understudy.core.card import TAGS
 
 DOCS = ROOT / "docs"
@@ -45,23 +46,26 @@ def scene(stem: str, name: str) -> list[str]:
 
 
 def proof(m: Method, cache: Path) -> list[str]:
-    """The verdict in words, the picture, and the figures behind it."""
+    """Of each proof the verdict in words, the picture, and the figures behind it."""
     if m.card.baseline is None:
         return ["Nothing is to be proved: it is what others are measured by."]
-    if m.proof is None:
+    if not m.proofs:
         return [f"None is committed yet. `understudy prove {m.name}` makes it."]
-    found = m.proof
+    return [part for found in m.proofs for part in evidence(m, found, cache)]
+
+
+def evidence(m: Method, found: Mapping[str, Any], cache: Path) -> list[str]:
     strips, unit = figures.proof_strips(found)
     caption = ("Rings: differences of pairs, a seed each. Diamond and bar: their mean and its 95 % interval, filled where the interval lies above 0. "
                + ("A placebo is the method with the teacher's answers shuffled." if len(strips) > 1 else "It asks no teacher, so there is no placebo."))  # fmt: skip
-    about = (f"{len(found['seeds'])} seeds, paired; {found['updates']:,} updates each; {found['metric']} of the world `{found['world']}`; "
-             f"{found['seconds']:,.0f} s; " + ", ".join(f"{k} {v}" for k, v in found["versions"].items()))  # fmt: skip
-    return [f"{m.mark} **{cell(found['verdict'])}**", raw(figures.figure(figures.drawn(strips, unit, cache), caption)),
-            fold("Scores and settings", sides(m)), about + ".", f"Again: `{found['command']}`. [What a proof is](../../guide/proofs.md)."]  # fmt: skip
+    data = found.get("data", OWN)
+    about = (f"{len(found['seeds'])} seeds, paired; {found['updates']:,} updates each; {found['metric']} of the world `{found['world']}`"
+             + (f" on `{data}`" if data != OWN else "") + f"; {found['seconds']:,.0f} s; " + ", ".join(f"{k} {v}" for k, v in found["versions"].items()))  # fmt: skip
+    return [f"{mark(found)} **{cell(found['verdict'])}**", raw(figures.figure(figures.drawn(strips, unit, cache), caption)),
+            fold("Scores and settings", sides(m, found)), about + ".", f"Again: `{found['command']}`. [What a proof is](../../guide/proofs.md)."]  # fmt: skip
 
 
-def sides(m: Method) -> str:
-    found = m.proof or {}
+def sides(m: Method, found: Mapping[str, Any]) -> str:
     rows, unit = [], 100 if found.get("share", True) else 1
     for side, scores in found["scores"].items():
         picked = found["chosen"][side]

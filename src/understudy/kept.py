@@ -33,6 +33,13 @@ def understood(path: Path, what: str, mend: str = "it is damaged: delete it to b
         raise refuse("file", str(path), f"{what}, as it was written ({why})", mend) from None
 
 
+def proofs(folder: Path, name: str) -> list[Path]:
+    """Where a method is proved: on the rows of its world's own first, then on real ones, in a folder named after each."""
+    file = f"{name.replace('-', '_')}.json"
+    found = (folder / file, *sorted(p for p in folder.glob(f"*/{file}") if p.parent.name != "studies"))
+    return [path for path in found if path.is_file()]
+
+
 def table(path: Path) -> dict[str, Any]:
     """A JSON file with an object at its top. Raises `ValueError` where it is something else, and `OSError` where there is none."""
     found = json.loads(path.read_bytes())

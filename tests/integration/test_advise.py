@@ -181,6 +181,9 @@ def test_a_proof_is_quoted_as_it_came_out(tmp_path) -> None:
         json.dumps({"world": "digits", "verdict": "not reproduced at this scale: -2", "holds": False})
     )
     assert proof(tmp_path, "ls-kd").told == "not reproduced at this scale: -2 (world 'digits')"
+    (tmp_path / "birds").mkdir()
+    (tmp_path / "birds" / "dkd.json").write_text(json.dumps({"world": "digits", "verdict": "holds: +2", "holds": True}))
+    assert proof(tmp_path, "dkd").told == "holds: +2 (world 'digits' on 'birds')"
     assert proof(tmp_path, "kd").holds is None and "no proof at hand" in proof(tmp_path, "kd").told
 
 

@@ -19,9 +19,11 @@ from typer import Argument, Option
 from understudy import studies
 from understudy.cli.shared import Answer, complete_methods, entry
 from understudy.core.card import TAGS
+from understudy.kept import proofs as kept_proofs
 from understudy.kept import table, understood
 
 SUMS: dict[type[ast.operator], Any] = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv, ast.Pow: operator.pow}  # fmt: skip
+OWN = "the world's own"  # data of a proof
 EXAMPLES = ("understudy show dkd", "understudy show teacher-hacking")
 
 
@@ -37,10 +39,10 @@ def show(
     if name.replace("_", "-") in studies.files():
         return _study(studies.entries()[name.replace("_", "-")], proofs / "studies")
     found = entry(name)
-    told, card, proof = read(found.path), found.card, _proof(proofs, found.name)
+    told, card, proved = read(found.path), found.card, [_proof(path) for path in kept_proofs(proofs, found.name)]
     data = {"name": found.name, "family": found.family, "title": card.title, "paper": card.paper, "year": card.year, "idea": found.idea,
             "equation": told.equation, "notes": told.notes, "fields": [vars(f) for f in told.fields], "baseline": card.baseline,
-            "world": card.world, "tags": sorted(card.tags), "file": str(found.path), "proof": proof}  # fmt: skip
+            "world": card.world, "tags": sorted(card.tags), "file": str(found.path), "proofs": proved}  # fmt: skip
     parts: list[RenderableType] = [
         Text.assemble((found.name, "bold cyan"), ("  " + found.family, "dim")),
         _published(card.title, card.year, card.paper),
@@ -58,9 +60,10 @@ def show(
     for key, value in (("tags", tags), ("proved on", card.world if against else ""), ("against", against)):
         if value:
             facts.add_row(key, value)
-    facts.add_row(
-        "proof", _verdict(proof, found.name) if against else Text("nothing to prove: it is what others are measured by", "dim")
-    )
+    if not against:
+        facts.add_row("proof", Text("nothing to prove: it is what others are measured by", "dim"))
+    for proof in proved or [None] if against else []:
+        facts.add_row("proof", _verdict(proof, found.name))
     facts.add_row("file", Text(str(found.path), "dim", overflow="fold"))
     return Answer(data, Group(*parts, facts))
 
@@ -121,17 +124,19 @@ def _outcome(path: Path) -> dict[str, Any] | None:
     return found
 
 
-def _proof(folder: Path, name: str) -> dict[str, Any] | None:
-    path = folder / f"{name.replace('-', '_')}.json"
-    found = _outcome(path)
-    return found and {k: found.get(k) for k in ("holds", "verdict", "effect", "over_placebo", "seeds", "command")}
+def _proof(path: Path) -> dict[str, Any]:
+    found = _outcome(path) or {}
+    return {k: found.get(k) for k in ("holds", "verdict", "effect", "over_placebo", "seeds", "data", "command")}
 
 
 def _verdict(proof: dict[str, Any] | None, name: str) -> Text:
     if proof is None:
         return Text(f"none here yet: understudy prove {name}", "dim")
     mark = ("✔ ", "bold green") if proof["holds"] else ("✘ ", "bold red")
-    return Text.assemble(mark, str(proof["verdict"]), (f"  {len(proof['seeds'])} seeds", "dim"))
+    data = proof.get("data") or OWN
+    return Text.assemble(
+        mark, str(proof["verdict"]), (f"  {len(proof['seeds'])} seeds" + (f", {data}" if data != OWN else ""), "dim")
+    )
 
 
 # a method as its file tells it, unimported ------------------------------------------------------------------------------------------
