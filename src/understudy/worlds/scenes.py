@@ -110,12 +110,12 @@ def _data(path: str | None, small: bool, dtype: torch.dtype) -> Scarce:
     parts = []
     for name, n in (("train", 16), ("valid", 16)) if small else (("train", TRAIN), ("valid", VALID), ("_test", TEST)):
         with stream("scenes", name):
-            x, boxes, labels = _composed(getattr(digits, name), n)
+            x, boxes, labels = composed(getattr(digits, name), n)
         parts.append(Part((x - 0.2) / 0.3, {"boxes": boxes, "labels": labels}))
     return Scarce("detect", 4 if small else KNOWN, *parts)
 
 
-def _composed(glyphs: Part, n: int) -> tuple[Tensor, Tensor, Tensor]:
+def composed(glyphs: Part, n: int) -> tuple[Tensor, Tensor, Tensor]:
     """x [n, 1, 48, 48] in [0, 1], boxes [n, 4, 4], labels [n, 4]; one object at most in each quarter of a picture, all of it inside"""
     few = glyphs.y < CLASSES
     ink, names = (glyphs.x[few, 0] + 1) / 2, glyphs.y[few]

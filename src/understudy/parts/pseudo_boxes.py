@@ -1,0 +1,34 @@
+"""What a teacher finds in one view of a picture, as labels for a student that sees another one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from understudy.parts.boxes import after, assign, balanced, candidate_losses, carried, inverse
+from understudy.parts.views import strong, weak
+
+
+def two_views(x: Tensor) -> dict[str, Tensor]:
+    """A weak view, a strong one, and the way from the first into the second (as `parts.boxes.carried` takes it);
+    [N, C, H, W] -> weak, strong [N, C, H, W], way [N, 4]"""
+    (seen, here), (shown, there) = weak(x), strong(x)
+    return {"weak": seen, "strong": shown, "way": after(there, inverse(here))}
+
+
+def told(boxes: Tensor, way: Tensor, x: Tensor) -> Tensor:
+    """Boxes where the other view x shows them, cut off at its edges; [N, M, 4], [N, 4], [N, C, H, W] -> [N, M, 4]"""
+    side = torch.tensor([x.shape[-1], x.shape[-2]] * 2, device=x.device, dtype=x.dtype)
+    return carried(boxes, way).clamp(min=0).minimum(side)
+
+
+def learned(out: dict[str, Tensor], boxes: Tensor, labels: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss of a detector, classes and places, if the kept objects and no others were there; objects and background of a picture
+    count alike, as where labels are true.
+
+    boxes [N, M, 4], labels [N, M], kept [N, M] bool; out: logits [N, A, C+1], offsets and rois [N, A, 4] -> [N], [N]
+    """
+    none = out["logits"].shape[-1] - 1
+    classes, places = assign(out["rois"].detach(), boxes, labels.where(kept, none), none)
+    front = classes < none
+    return candidate_losses(out, classes, balanced(front), places, front)
