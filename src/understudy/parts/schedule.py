@@ -33,6 +33,12 @@ def sine_ramp(step: int, over: int) -> float:
     return math.sin(math.pi / 2 * _through(step, over))
 
 
+def risen(base: float, step: int, steps: int) -> float:
+    """An average's decay on its way from `base` to 1 by half a cosine: 1 - (1 - base) (cos(pi step / steps) + 1) / 2. Grill et al.
+    2020"""
+    return 1 - (1 - base) * (math.cos(math.pi * _through(step, steps)) + 1) / 2
+
+
 def _through(step: int, over: int) -> float:
     return min(max(step, 0) / over, 1.0) if over > 0 else 1.0
 

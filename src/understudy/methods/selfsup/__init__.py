@@ -1,0 +1,1 @@
+"""From rows alone: two views of one row are to say the same."""
