@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from understudy.parts.boxes import carried, encode, inverse
-from understudy.parts.pseudo_boxes import learned, told, two_views
+from understudy.parts.pseudo_boxes import learned, picked, told, two_views
 from understudy.tasks import task
 
 
@@ -40,3 +40,9 @@ def test_kept_objects_are_learned_like_true_ones_and_others_are_not():
     assert places[1] == 0 and classes[1].item() == pytest.approx(-out["logits"][1].log_softmax(-1)[:, 3].mean().item(), rel=1e-5)
     exact = {**out, "offsets": encode(boxes[:, :1].expand(-1, 4, -1), rois)}
     assert learned(exact, boxes, labels, kept)[1][0] == 0
+
+
+def test_picked_are_those_of_their_own_picture():
+    x = torch.arange(24.0).view(2, 4, 3)
+    got = picked(x, torch.tensor([[3, 0], [1, 1]]))
+    assert torch.equal(got, torch.stack([x[0, [3, 0]], x[1, [1, 1]]]))

@@ -37,3 +37,20 @@ def among_views(z: Tensor, t: float) -> Tensor:
     log_p = (u @ u.T / t).masked_fill(itself, -torch.inf).log_softmax(-1)
     mates = torch.eye(n, dtype=torch.bool, device=z.device).repeat(v, v) & ~itself
     return mean(-log_p[mates], False)
+
+
+def by_label(a: Tensor, of_a: Tensor, b: Tensor, of_b: Tensor, t: float, weight: Tensor | None = None) -> Tensor:
+    """Anchors a against keys b, of which those of the anchor's label are to be near and all others far; the supervised contrastive
+    loss (Khosla et al. 2020) between two sets. weight [K] of a key among those to be far from; mean over anchors that have a mate,
+    0 where none has.
+
+        -1/|P_i| sum_{j in P_i} log (e^{a_i . b_j / t} / sum_k w_k e^{a_i . b_k / t})
+
+    unit vectors [M, D], labels [M], [K, D], [K] -> []
+    """
+    scores = wide(a @ b.T) / t
+    against = scores if weight is None else scores + wide(weight).clamp(min=1e-6).log()
+    mates = of_a[:, None] == of_b
+    count = mates.sum(1)
+    each = -(scores - against.logsumexp(1, keepdim=True)).where(mates, 0).sum(1) / count.clamp(min=1)
+    return each.sum() / (count > 0).sum().clamp(min=1)

@@ -27,3 +27,8 @@ class Prototypes(nn.Module):
         """The prototype in the most similar direction (cosine), which no gradient reaches; [N, D] -> [N, D]"""
         alike = unit(f.detach()).to(self.c) @ unit(self.c).T
         return self.c[alike.masked_fill(~self.known, -torch.inf).argmax(1)].to(f.dtype)
+
+
+def soft_means(f: Tensor, p: Tensor) -> Tensor:
+    """The mean of each class, rows counting as far as they are said to be of it; 0 where nobody is; [N, D], [N, C] -> [C, D]"""
+    return (p.T @ f) / p.sum(0).clamp(min=1e-6)[:, None]

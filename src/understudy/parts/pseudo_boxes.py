@@ -32,3 +32,8 @@ def learned(out: dict[str, Tensor], boxes: Tensor, labels: Tensor, kept: Tensor)
     classes, places = assign(out["rois"].detach(), boxes, labels.where(kept, none), none)
     front = classes < none
     return candidate_losses(out, classes, balanced(front), places, front)
+
+
+def picked(x: Tensor, which: Tensor) -> Tensor:
+    """Some candidates of each picture; [N, A, D], [N, k] -> [N, k, D]"""
+    return x.gather(1, which[..., None].expand(-1, -1, x.shape[-1]))
