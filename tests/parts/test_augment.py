@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import torch
 
-from understudy.parts.augment import moved, noisy, recoloured
+from understudy.core.seeds import stream
+from understudy.parts.augment import jittered, moved, noisy, recoloured
 
 
 def test_nothing_to_do_leaves_rows_as_they_are() -> None:
@@ -26,3 +27,11 @@ def test_a_quarter_turn_is_a_quarter_turn() -> None:
     x[0, 0, 0, 2] = 1
     seen = {tuple(moved(x, 90.0, 0.0, 0.0).flatten().topk(1).indices.tolist()) for _ in range(200)}
     assert {(10,), (14,), (2,)} <= seen  # from the top to the left, to the right, or nearly where it was
+
+
+def test_jittered_changes_rows_of_any_shape_a_little() -> None:
+    with stream("jittered"):
+        for x in (torch.randn(50, 1, 8, 8), torch.randn(50, 20)):
+            y = jittered(x)
+            assert y.shape == x.shape and not torch.equal(x, y)
+            assert torch.nn.functional.cosine_similarity(x.flatten(1), y.flatten(1)).mean() > 0.5

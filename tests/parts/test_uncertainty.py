@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from understudy.core.seeds import stream
 from understudy.parts.restore import flat, put_
-from understudy.parts.uncertainty import Careful, Moments, Repeatable, dropped, mean_and_spread, seen_as
+from understudy.parts.uncertainty import Both, Careful, Moments, Repeatable, dropped, mean_and_spread, seen_as
 
 
 def shaken(x: Tensor) -> Tensor:
@@ -83,3 +83,8 @@ def test_the_same_question_twice() -> None:
     assert not torch.equal(Noisy()(x), Noisy()(x))
     before = torch.get_rng_state()
     assert torch.equal(Repeatable(Noisy())(x), Repeatable(Noisy())(x)) and torch.equal(before, torch.get_rng_state())
+
+
+def test_two_answers_are_added() -> None:
+    one, other, x = nn.Linear(2, 3), nn.Linear(2, 3), torch.randn(4, 2)
+    assert torch.equal(Both(one, other)(x), one(x) + other(x))

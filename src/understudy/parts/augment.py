@@ -34,3 +34,10 @@ def moved(x: Tensor, degrees: float, shift: float, zoom: float) -> Tensor:
 def noisy(x: Tensor, noise: float) -> Tensor:
     """Plus Gaussian noise of that standard deviation, in units of x; [N, ...] -> [N, ...]"""
     return x + noise * torch.randn_like(x)
+
+
+def jittered(x: Tensor) -> Tensor:
+    """Pictures recoloured, moved and noisy at once, as much as is usual while a model is in use (Wang et al. 2022), without their flip, gamma,
+    hue and blur; other rows recoloured and noisy; [N, ...] -> the same shape"""
+    seen = recoloured(x, 0.3)
+    return noisy(moved(seen, 15.0, 1 / 16, 0.1) if x.dim() == 4 else seen, 0.005)

@@ -87,3 +87,15 @@ class Repeatable(nn.Module):
         with stream("answer"):
             said: Tensor = self.inner(x)
         return said
+
+
+class Both(nn.Module):
+    """Logits of two networks, added; [N, ...] -> [N, C]"""
+
+    def __init__(self, one: nn.Module, other: nn.Module) -> None:
+        super().__init__()
+        self.one, self.other = one, other
+
+    def forward(self, x: Tensor) -> Tensor:
+        said: Tensor = self.one(x) + self.other(x)
+        return said

@@ -15,17 +15,7 @@ from understudy.parts.project import pooled
 from understudy.parts.prototypes import Prototypes
 from understudy.parts.schedule import ramp
 from understudy.parts.statistics import batch_statistics_
-
-
-class Both(nn.Module):
-    """Logits of two networks, added; [N, ...] -> [N, C]"""
-
-    def __init__(self, one, other):
-        super().__init__()
-        self.one, self.other = one, other
-
-    def forward(self, x):
-        return self.one(x) + self.other(x)
+from understudy.parts.uncertainty import Both
 
 
 @register
