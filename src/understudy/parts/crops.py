@@ -15,16 +15,16 @@ def cropped(x: Tensor, least: float, most: float, share: float = 1.0, ratio: flo
     """A rectangle of between `least` and `most` of each picture's area (uniform), of a ratio of sides between 1/ratio and ratio
     (uniform in its logarithm), anywhere within it, read between four neighbours; the new sides are that share of the old ones,
     at least 4 pixels. Szegedy et al. 2015; [N, C, H, W] -> [N, C, h, w]"""
-    n, like = len(x), {"device": x.device, "dtype": x.dtype}
-    area = least + (max(most, least) - least) * torch.rand(n, **like)
-    lean = (math.log(ratio) * (2 * torch.rand(n, **like) - 1)).exp().sqrt()
+    area, lean, right, down = torch.rand(4, len(x), device=x.device, dtype=x.dtype).unbind()
+    area = least + (max(most, least) - least) * area
+    lean = (math.log(ratio) * (2 * lean - 1)).exp().sqrt()
     sides = torch.stack([area.sqrt() * lean, area.sqrt() / lean], -1).clamp(max=1)  # width and height, as shares
-    middle = (1 - sides) * (2 * torch.rand(n, 2, **like) - 1)  # in units where the picture reaches from -1 to 1
+    middle = (1 - sides) * (2 * torch.stack([right, down], -1) - 1)  # in units where the picture reaches from -1 to 1
     zero = torch.zeros_like(area)
     rows = torch.stack(
         [torch.stack([sides[:, 0], zero, middle[:, 0]], -1), torch.stack([zero, sides[:, 1], middle[:, 1]], -1)], 1
     )
-    size = [n, x.shape[1], *(min(s, max(4, round(share * s))) for s in x.shape[2:])]
+    size = [*x.shape[:2], *(min(s, max(4, round(share * s))) for s in x.shape[2:])]
     return F.grid_sample(x, F.affine_grid(rows, size, align_corners=False), padding_mode="border", align_corners=False)
 
 

@@ -25,7 +25,8 @@ class Probe:
 
     def __call__(self, f: Tensor) -> Tensor:
         """Scores, whose largest is the answer; [N, D] -> [N, classes]"""
-        return ((f.double() - self.mean) / self.std) @ self.w + self.shift
+        scores: Tensor = ((f.double() - self.mean) / self.std) @ self.w + self.shift
+        return scores
 
     def right(self, f: Tensor, y: Tensor) -> float:
         """Share of rows that are answered right; [N, D], [N] -> in [0, 1]"""

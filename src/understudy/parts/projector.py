@@ -26,15 +26,15 @@ def mlp(width: int, hidden: int, dim: int) -> nn.Module:
 
 
 class Directions(nn.Module):
-    """DINO's head (Caron et al. 2021): two hidden layers with GELU, a bottleneck whose vector is made of unit length, and its
-    cosines with `dim` learned directions; [..., width] -> [..., dim], within [-1, 1]"""
+    """DINO's head (Caron et al. 2021): two hidden layers with batch normalisation (their `use_bn_in_head`) and GELU, a bottleneck
+    whose vector is made of unit length, and its cosines with `dim` learned directions; [..., width] -> [..., dim], within [-1, 1]"""
 
     def __init__(self, width: int, hidden: int, neck: int, dim: int) -> None:
         super().__init__()
-        self.neck = nn.Sequential(
-            nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, neck)
-        )
+        layer = lambda a: (nn.Linear(a, hidden, bias=False), BatchNorm(hidden), nn.GELU())
+        self.neck = nn.Sequential(*layer(width), *layer(hidden), nn.Linear(hidden, neck))
         self.directions = nn.Parameter(torch.randn(dim, neck))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(unit(self.neck(x)), unit(self.directions))
+        inside = self.neck(x.flatten(0, -2))
+        return F.linear(unit(inside), unit(self.directions)).unflatten(0, x.shape[:-1])
