@@ -31,11 +31,11 @@ def test_the_score_against_a_loop():
 
 
 def test_pictures_from_a_folder(tmp_path):
-    """MNIST's four files, of forty pictures each, halved in size."""
+    """MNIST's four files, of 240 pictures each, halved in size."""
     for name in ("train", "t10k"):
-        x, y = torch.randint(0, 256, (40, 28, 28), dtype=torch.uint8), torch.arange(40) % 10
+        x, y = torch.randint(0, 256, (240, 28, 28), dtype=torch.uint8), torch.arange(240) % 10
         with gzip.open(tmp_path / f"{name}-images-idx3-ubyte.gz", "wb") as f:
-            f.write(struct.pack(">IIII", 2051, 40, 28, 28) + x.numpy().tobytes())
+            f.write(struct.pack(">IIII", 2051, 240, 28, 28) + x.numpy().tobytes())
         with gzip.open(tmp_path / f"{name}-labels-idx1-ubyte.gz", "wb") as f:
-            f.write(struct.pack(">II", 2049, 40) + y.byte().numpy().tobytes())
+            f.write(struct.pack(">II", 2049, 240) + y.byte().numpy().tobytes())
     assert bags(0, path=tmp_path).data.train.x.shape == (60, 40, 14 * 14)
