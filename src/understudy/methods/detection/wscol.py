@@ -4,7 +4,6 @@ import functools
 
 import torch
 from torch import nn
-from torch.func import functional_call
 
 from understudy.core.batch import Batch
 from understudy.core.card import Card
@@ -97,8 +96,7 @@ class WSCoL(Method):
         classes, places = learned(out, batch.boxes, batch.labels, batch.sure)
         f, g, p = (v.flatten(0, 1) for v in (picked(f, batch.pick), batch.g, batch.p))
         shared, mapping = run["shared"], run.step % 2 == 0
-        fixed = {k: v.detach() for k, v in shared.named_parameters()}
-        z, w = (shared(f.detach()), shared(g)) if mapping else (functional_call(shared, fixed, f), shared(g).detach())
+        z, w = shared(f), shared(g)  # a player's terms reach that player only
         near = (w.detach() @ unit(shared.moved(w.detach(), p, self.keep)).to(w).T).argmax(-1)
         front = near < p.shape[-1] - 1
         certain = 1 + (p * p.clamp(min=1e-12).log()).sum(-1) / torch.tensor(float(p.shape[-1])).log()
