@@ -26,7 +26,7 @@ def scene() -> Figure:
         right.append(torch.stack([(said[:, valid.y == c] == c).double().mean(1) for c in order.tolist()], 1))
         counts = torch.bincount(world.data.train.y)[order]
     right = 100 * torch.stack(right).mean(0)
-    figure = Figure((10, 4), layout="constrained")
+    figure = Figure((12, 4), layout="constrained")
     ax = figure.subplots()
     names = [f"{n} row{'s' * (n > 1)}" for n in counts.tolist()]
     styles = (("frequent classes (-0.5)", "tab:blue"), ("all alike (1)", "tab:green"), ("rare classes (2.5)", "tab:red"))
@@ -35,5 +35,5 @@ def scene() -> Figure:
     ax.plot(right[3], "o-", color="black", lw=2.4, label=f"together: {right[3].mean():.1f}")
     ax.set(xticks=range(10), xticklabels=names, ylim=(0, 102), ylabel="read right, % of validation rows")
     ax.set_xlabel(f"training rows of a class, most frequent first (mean of {len(SEEDS)} seeds, each with classes of its own)")
-    ax.legend(frameon=False, loc="lower left", title="mean over classes, %")
+    figure.legend(frameon=False, loc="outside right center", title="mean over classes, %")
     return figure
