@@ -248,11 +248,23 @@ def prove(name: str, seeds: int = 10, say: Any = lambda *_: None, data: str = ""
         "seeds": list(range(seeds)),
         "chosen": {k: {"config": json.loads(s.method), "rate": s.rate} for k, s in contestants.items()},
         "tuning_seeds": list(TUNING),
+        "labels": labels(place),
         "updates": place.steps,
         "seconds": round(time.perf_counter() - begun + getattr(scored, "seconds", 0.0), 1),
         "versions": _versions(),
         "command": f"understudy prove {method.name} --seeds {seeds}" + (f" --data {Path(data).name}" if data else ""),
     }
+
+
+def labels(place: World) -> dict[str, int] | None:
+    """How many labels there are to learn from, and how many are hidden (an object's class, where rows have objects; a pixel's, a word's);
+    None where nobody labels anything. Of a stream, those of the source domain."""
+    y = getattr(getattr(getattr(place, "data", None), "train", None), "y", None)
+    y = y.get("labels") if isinstance(y, dict) else y
+    if not isinstance(y, torch.Tensor):
+        return None
+    known = int((y >= 0).sum()) if not y.is_floating_point() else int(y.isfinite().sum())
+    return {"known": known, "hidden": y.numel() - known}
 
 
 def publish(result: dict[str, Any], folder: Path) -> Path:

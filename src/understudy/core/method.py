@@ -43,7 +43,7 @@ class Method:
 
     def setup(self, world: World) -> dict[str, nn.Module]:
         """The networks by name. Build the student first, so that a seed gives every method the same one."""
-        student, teacher = world.student(), world.teacher()
+        student, teacher = world.student(), world.teacher() if "teacher" in self.card.tags else None
         if teacher is None and "teacher" in self.card.tags:
             raise refuse("teacher", None, f"'{self.name}' learns from a teacher", "give one, or use a method without ('alone')")
         return {"student": student} | ({} if teacher is None else {"teacher": freeze(teacher)})
