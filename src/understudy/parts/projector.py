@@ -31,10 +31,10 @@ class Directions(nn.Module):
 
     def __init__(self, width: int, hidden: int, neck: int, dim: int) -> None:
         super().__init__()
-        layer = lambda a: (nn.Linear(a, hidden, bias=False), BatchNorm(hidden), nn.GELU())
-        self.neck = nn.Sequential(*layer(width), *layer(hidden), nn.Linear(hidden, neck))
+        self.neck = nn.Sequential(nn.Linear(width, hidden, bias=False), BatchNorm(hidden), nn.GELU(),
+                                  nn.Linear(hidden, hidden, bias=False), BatchNorm(hidden), nn.GELU(), nn.Linear(hidden, neck))  # fmt: skip
         self.directions = nn.Parameter(torch.randn(dim, neck))
 
     def forward(self, x: Tensor) -> Tensor:
         inside = self.neck(x.flatten(0, -2))
-        return F.linear(unit(inside), unit(self.directions)).unflatten(0, x.shape[:-1])
+        return F.linear(unit(inside), unit(self.directions)).view(*x.shape[:-1], -1)
