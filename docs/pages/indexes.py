@@ -8,7 +8,7 @@ from html import escape
 from itertools import groupby
 from pathlib import Path
 
-from pages import methodpage
+from pages import compared, methodpage
 from pages.code import doc
 from pages.facts import VERBS, Method
 from pages.markdown import Folder, cell, code, raw, table, toc
@@ -42,7 +42,14 @@ def write(folder: Folder, all_: Mapping[str, Method], cache: Path) -> None:
     """Every method's page, and the lists."""
     found = list(all_.values())
     families = {f: list(ms) for f, ms in groupby(found, key=lambda m: m.family)}
-    lists = {"have": have(found), "tasks": tasks(found), "tags": tags(found), "years": years(found), "verbs": verbs(found)}
+    lists = {
+        "have": have(found),
+        "tasks": tasks(found),
+        "tags": tags(found),
+        "years": years(found),
+        "verbs": verbs(found),
+        "compared": compared.page(found, cache),
+    }
     taken = [n for n in all_ if n in (*lists, "index") or n.startswith("family-")]
     if taken:
         raise ValueError(f"methods named as lists are: {taken}")
@@ -60,7 +67,7 @@ def write(folder: Folder, all_: Mapping[str, Method], cache: Path) -> None:
         folder.write(f"_generated/methods/{name}.md", text)
     told = Counter(m.mark for m in found)
     top = ["# Methods", f"{len(found)} published methods; of {told['✔'] + told['✘']} proofs {told['✔']} hold. {MARKS}",
-           "Not by family but by [what you have](have.md), [task](tasks.md), [tag](tags.md), [year](years.md), by [what each is made of](verbs.md), "
+           "Not by family but by [what you have](have.md), [task](tasks.md), [tag](tags.md), [year](years.md), [side by side](compared.md), by [what each is made of](verbs.md), "
            "or by the [parts](../parts/index.md) that they share.",
            *(part for family, ms in families.items() for part in (f"## {family}", listed(ms))),
            toc(*lists, *(f"family-{f}" for f in families), hidden=True)]  # fmt: skip
