@@ -41,6 +41,7 @@ from understudy.core.fit import fit
 from understudy.core.run import start
 from understudy.core.world import recast
 from understudy.job import Job, Log, history, plan, resume
+from understudy.report import words
 from understudy.worlds.digits import Net, digits
 
 NAN = float("nan")
@@ -117,6 +118,8 @@ def test_bad_batches_are_skipped_where_that_is_asked_for(tmp_path: Path) -> None
     points = [p for p in history(tmp_path / "whole" / "run") if "skipped" in p]
     assert [p["skipped"] for p in points] == [1, 2], "once an epoch"
     assert all("row 17" in p["why"] for p in points)
+    told = f"Skipped, since nothing finite came of it: steps {points[0]['step']}, {points[1]['step']}."
+    assert words.skipped(history(tmp_path / "whole" / "run")).strip() == told, "and so the report tells it"
 
     with pytest.raises(NotFinite, match=r"1 of 1 skipped so far"), pytest.warns(UserWarning, match="row 17"):
         job(tmp_path / "broken", data, skip=1).run()

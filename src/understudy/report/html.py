@@ -52,7 +52,7 @@ def _figures(f: Findings) -> list[Figure]:
     return [
         Figure("The frontier", f"Up is better, left is {left}; a bigger dot is slower.{words.before(len(f.earlier))}", pictures.frontier(f),
                f"{f.metric} against size: student {student}, teacher {words.score(f, f.teacher.score)}.", tables.frontier(f)),
-        Figure("Learning", "Each term of the loss, and the score on the validation rows.", pictures.curves(f),
+        Figure("Learning", "Each term of the loss, and the score on the validation rows." + words.skipped(f.history), pictures.curves(f),
                "The terms of the loss and the validation score, step by step.", tables.curves(f.history, shown)),
         pulling(f.history),
         Figure("Agreement by class", "How often the student decides as the teacher does" + _least(f), judged.by_class(f),

@@ -80,7 +80,7 @@ def render(f: Spoken) -> str:
     figures = [
         Figure("The frontier", "Down is better, left is smaller; a bigger dot is slower." + words.before(len(f.earlier)), pictures.spoken_frontier(f),
                f"Perplexity against size: student {spoken.perplexity(f.heard['student'].perplexity)}.", tables.spoken_frontier(f)),
-        Figure("Learning", "Each term of the loss, and the perplexity of the validation rows.", _curves(f),
+        Figure("Learning", "Each term of the loss, and the perplexity of the validation rows." + words.skipped(f.history), _curves(f),
                "The terms of the loss and the validation rows' perplexity, step by step.", tables.curves(_history(f), spoken.perplexity)),
         pulling(f.history),
         Figure("Rare words and frequent ones", "What a token costs, by how often it was there to be learned from.", judged.by_frequency(f),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from understudy.report.findings import Findings
 from understudy.report.shares import is_share
@@ -56,6 +58,15 @@ def number(value: float) -> str:
 def before(runs: int) -> str:
     """What the grey dots of a frontier are; nothing where there are none."""
     return f" Grey: {runs} earlier run{'s' * (runs > 1)} on the same rows." if runs else ""
+
+
+def skipped(history: Sequence[Mapping[str, Any]]) -> str:
+    """At which steps nothing was learned; nothing where all were learned from."""
+    steps = [f"{row['step']:,}" for row in history if "skipped" in row]
+    more = f" and {len(steps) - 5} more" if len(steps) > 5 else ""
+    return (
+        f" Skipped, since nothing finite came of it: step{'s' * (len(steps) > 1)} {', '.join(steps[:5])}{more}." if steps else ""
+    )
 
 
 def points(f: Findings, difference: float) -> str:
