@@ -173,19 +173,39 @@ def recurring(
     return world
 
 
-def _net(x: Tensor, width: int) -> nn.Module:
+def cloud(seed: int = 0, *, ready: bool = False, small: bool = False, path: str | Path | None = None, **changes: Any) -> Stream:
+    """The same faults once, met by a small network on a device (the student), while a large one, trained on the same clean pictures,
+    is to be asked elsewhere (the teacher). Both normalise row by row, since a device may see one row at a time."""
+    world = stream(seed, small=small, path=path)
+    sides = {"new_student": 4, "given_teacher": 16}
+    if small:
+        with chance(seed, "teacher"):
+            nets: dict[str, nn.Module] = {"new_student": Net(4, 8, 16, norm=False), "given_teacher": Net(8, 16, 16, norm=False)}
+    elif ready:
+        nets = {k: _source(seed, path, width, torch.get_default_dtype(), False) for k, width in sides.items()}
+    else:
+        with chance(seed, "teacher"):
+            nets = {k: _net(world.data.train.x, width, False) for k, width in sides.items()}
+    world.new_student, world.given_teacher = lambda: copy.deepcopy(nets["new_student"]), nets["given_teacher"]
+    if not small:
+        world = recast(world, steps=246)
+    vars(world).update(changes)
+    return world
+
+
+def _net(x: Tensor, width: int, norm: bool = True) -> nn.Module:
     """Wider for pictures that are larger than digits."""
     if x.shape[1:] == (1, 8, 8):
-        return Net(width, 2 * width, 4 * width)
-    net = Net(2 * width, 4 * width, 8 * width)
+        return Net(width, 2 * width, 4 * width, norm=norm)
+    net = Net(2 * width, 4 * width, 8 * width, norm=norm)
     net.stage1[0] = nn.Conv2d(x.shape[1], 2 * width, 3, padding=1, bias=False)
     return net
 
 
 @functools.cache
-def _source(seed: int, path: str | Path | None, width: int, dtype: torch.dtype) -> nn.Module:
+def _source(seed: int, path: str | Path | None, width: int, dtype: torch.dtype, norm: bool = True) -> nn.Module:
     data, steps = pictures(path, 6000, dtype), 400 if path is None else 1200
     clean = Rows(seed=seed, data=data, batch=64, steps=steps, player=Player(sgd(0.05, 0.9, 5e-4), cosine(steps)))
     with chance(seed, "teacher"):
-        net = _net(data.train.x, width)
+        net = _net(data.train.x, width, norm)
     return trained(clean, net, steps, seed)
