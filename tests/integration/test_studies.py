@@ -168,7 +168,27 @@ def sounds(yes: bool) -> Callable[..., Any]:
     return got
 
 
+def roofs(yes: bool) -> Callable[..., Any]:
+    def got(at: Any, seed: int) -> Any:
+        better = (at["way"] == "SDA") == yes
+        return {kind: 0.5 + 0.2 * better + jitter(seed) * better for kind in ("low-rise", "mid-rise", "high-rise", "skyscraper")}
+
+    return got
+
+
+def ridges(yes: bool) -> Callable[..., Any]:
+    def got(at: Any, seed: int) -> Any:
+        if at["weight"] == "best":
+            return {"lost": 1e-9 if yes else -1e-3, "near": 0.3 if yes else 4.0, "gained": (0.1 if yes else -0.1) + jitter(seed)}
+        apart = (1e-13 if yes else 1e-3) * (1 + jitter(seed))
+        return {"apart": apart, "limit": apart if at["weight"] else None}
+
+    return got
+
+
 MADE_UP = {
+    "sd-ground-truth": ridges,
+    "sda-building": roofs,
     "ssl-audio-comparison": sounds,
     "teacher-hacking": hacking,
     "minima-capacity-gap": gap,
