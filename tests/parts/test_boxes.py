@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from understudy.parts.boxes import after, assign, carried, decode, encode, found, inverse, iou, pooled, thinned
+from understudy.parts.boxes import after, assign, carried, decode, encode, found, grown, inverse, iou, pooled, thinned
 from understudy.parts.views import drawn, erased, seen, strong
 
 
@@ -86,3 +86,7 @@ def test_features_are_read_where_the_box_is():
     assert read[0, 0].tolist() == pytest.approx(
         [2.5, 4.5, 2.5, 4.5]
     )  # pixels 12 and 20 in cells of 4, whose centres are at 2, 6 ...
+
+
+def test_a_grown_box_keeps_its_middle():
+    assert grown(torch.tensor([4.0, 10, 8, 20]), 0.5).tolist() == [3, 7.5, 9, 22.5]

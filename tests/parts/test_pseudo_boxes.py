@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from understudy.parts.boxes import carried, encode, inverse
-from understudy.parts.pseudo_boxes import learned, picked, told, two_views
+from understudy.parts.pseudo_boxes import learned, mistaken, picked, told, two_views
 from understudy.tasks import task
 
 
@@ -46,3 +46,9 @@ def test_picked_are_those_of_their_own_picture():
     x = torch.arange(24.0).view(2, 4, 3)
     got = picked(x, torch.tensor([[3, 0], [1, 1]]))
     assert torch.equal(got, torch.stack([x[0, [3, 0]], x[1, [1, 1]]]))
+
+
+def test_mistakes_are_as_often_as_asked():
+    torch.manual_seed(0)
+    p = mistaken(torch.full((20_000,), 3), 5, 0.5, sure=50.0)
+    assert p.shape == (20_000, 6) and (p.argmax(-1) == 3).float().mean().item() == pytest.approx(0.6, abs=0.02)  # 0.5 + 0.5 / 5
