@@ -25,3 +25,13 @@ def test_it_reads_what_is_there_and_nothing_else() -> None:
     assert probe.right(f, y) > 0.98 and probe.right(torch.randn(300, 3), y) < 0.6
     assert probe.right(f * 1.0, y) == Probe(7 * f + 2, y, 3).right(7 * f + 2, y)
     assert Probe(torch.zeros(6, 2), y[:6], 3)(torch.zeros(2, 2)).isfinite().all()
+
+
+def test_several_answers_a_row_by_a_loop() -> None:
+    f, y = torch.randn(30, 6), (torch.rand(30, 4) < 0.5).long()
+    y[:, 0] = 1
+    probe, shares = Probe(f, y, 4), []
+    for row, true in zip(f, y, strict=True):
+        given = probe(row[None])[0].topk(int(true.sum())).indices
+        shares.append(true[given].double().mean())
+    torch.testing.assert_close(probe.found(f, y), torch.stack(shares).mean().item())

@@ -29,20 +29,20 @@ class Vocabulary(nn.Module):
 
     def forward(self, f: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, words], rows that sum to 1"""
-        far = self._far(f)
+        far = self.distances(f)
         q = (-far / (self.delta * self._follow(far).clamp(min=1e-6))).softmax(-1)
         return F.normalize(q.amax(1), p=1, dim=-1)
 
     def add(self, f: Tensor) -> None:
         """Of each picture one place, drawn from torch's own stream, takes that of the oldest word, averaged with its eight neighbours
         where the map is 3 x 3 or more; [N, C, H, W] ->"""
-        self.spread.copy_(self._follow(self._far(f)))
+        self.spread.copy_(self._follow(self.distances(f)))
         places = (F.avg_pool2d(f, 3, 1) if min(f.shape[2:]) >= 3 else f).flatten(2)
         pick = torch.randint(places.shape[2], (len(f), 1, 1), device=f.device).expand(-1, f.shape[1], 1)
         self.ring.push(places.gather(2, pick)[..., 0])
 
-    def _far(self, f: Tensor) -> Tensor:
-        """Squared distances; [N, C, H, W] -> [N, H W, words]"""
+    def distances(self, f: Tensor) -> Tensor:
+        """Squared, from each place to each word; [N, C, H, W] -> [N, H W, words]"""
         u = wide(f).flatten(2).mT
         w = self.ring.rows.to(u)
         return (u.square().sum(-1, keepdim=True) - 2 * u @ w.T + w.square().sum(-1)).clamp(min=0)
