@@ -1,4 +1,4 @@
-"""Many labels that lie aside, few that don't: is going on from one to the other better than teachers? (Neupane, Aryal and Rajabifard, 2023)"""
+"""Labels that lie aside, then a few that do not, or teachers of both? (Neupane, Aryal and Rajabifard, 2023)"""
 
 from understudy.core.registry import get
 from understudy.core.world import recast
@@ -13,22 +13,22 @@ class Aslant(Study):
     """A network that has learned from many misaligned labels and goes on with few clean ones beats what a teacher makes of both.
 
     Generated pictures of buildings of four heights, whose labels lie the further aside the taller they are, and a twentieth of
-    as many with labels that don't. Four ways, each with 320 updates of the network that is scored: clean labels alone (clean); the
-    first half of the updates on misaligned labels, the second on clean ones (SDA); clean labels and the soft masks of a teacher
+    as many with labels that don't. Four ways, each with 320 updates of the network that is scored: clean labels alone (clean);
+    the first half of the updates on misaligned labels, the second on clean ones (SDA); clean labels and the soft masks of one
     that learned from misaligned ones for 160 updates (KD); two networks that learn from all labels and each other (DML).
     Dice of the roofs, which is their F1, on test pictures of each height.
 
     The claim holds where SDA has a higher Dice than KD, and than DML, at each of the four heights: the interval over seeds lies
     above 0 in all eight.
 
-    Departures: the paper first picks among 43 encoders, seven decoders, five optimisers and nine losses; here it is one U-Net, Adam
-    and one loss. Pictures are generated, where the paper has three data sets of photographs. `kd` and `dml` are at their
+    Departures: the paper first picks among 43 encoders, seven decoders, five optimisers and nine losses; here it is one U-Net,
+    Adam and one loss. Pictures are generated, where the paper has three data sets of photographs. `kd` and `dml` are at their
     published settings but for the temperature, 1, since masks have two classes.
     """
 
     card = Claim(
         "Supervised domain adaptation for building extraction from off-nadir aerial images", "arXiv:2311.03867", 2023,
-        "Pretraining on misaligned labels and going on with few clean ones beats distillation and mutual learning at every height.",
+        "Misaligned labels first and few clean ones then beat distillation and mutual learning at every height.",
         slug="sda-building", worlds=("buildings",), seeds=5,
     )  # fmt: skip
 

@@ -22,13 +22,13 @@ CLEAN, NOISY, VALID, TEST = 12, 240, 80, 240
 
 
 def buildings(seed: int = 0, *, ready: bool = False, small: bool = False, labels: str = "clean", **changes: Any) -> Rows:
-    """12 generated pictures of 24 x 24 whose labels lie where roofs are seen; labels='noisy': 240 others whose labels lie where the
+    """12 generated pictures of 24 x 24 whose labels lie where roofs are seen; labels='noisy': 240 others whose labels lie where
     buildings stand, as a map has them; 'both': all of them. A tiny U-Net.
 
-    Up to three flat roofs, each brighter or darker than the ground, with a darker side below it where the camera looks aslant; so a roof
-    is seen away from its place by its height times the slant. All buildings of a picture are of one kind of four, 1 to 4 heights
-    tall, and the k-th picture is of kind k mod 4. Every picture has a slant of its own, half a pixel to a pixel and a half for each
-    height, to any side. Nothing of this is photographed: shifts are by the rule, where those of real maps also differ for other reasons.
+    Up to three flat roofs, each brighter or darker than the ground, with a darker side below it where the camera looks aslant; so
+    a roof is seen away from its place by its height times the slant. All buildings of a picture are of one kind of four, 1 to 4
+    heights tall, and the k-th picture is of kind k mod 4. Each picture has a slant of its own, half a pixel to one and a half for
+    each height, to any side. Nothing of this is photographed: shifts follow the rule, and real maps are wrong in other ways too.
     """
     clean, noisy, valid, test = _made(torch.get_default_dtype())
     both = Part(torch.cat([clean.x, noisy.x]), torch.cat([clean.y, noisy.y]))

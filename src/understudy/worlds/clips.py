@@ -58,15 +58,15 @@ def clips(seed: int = 0, *, ready: bool = False, small: bool = False, **changes:
     """400 clips of 8 frames of 12 x 12, 24 of them labelled; a small network that sees frames one by one, then in order.
 
     A handwritten digit (scikit-learn's, a real one, halved in size) goes right, left, down or up, which is asked for, fast at
-    first or at last; another digit stands still, and light and noise differ from clip to clip. The motion is made, the writing isn't.
-    No single frame tells the way: played backwards, each is another. Writings of the three splits are different ones.
+    first or at last; another digit stands still, and light and noise differ from clip to clip. The motion is made, the writing
+    isn't. No single frame tells the way: played backwards, each is another. Writings of the three splits are different ones.
     """
     data, steps = _made(torch.get_default_dtype(), "classify"), 200
     return _world(seed, small, "classify", data, steps, lambda c: Watcher(c, WAYS), 8, changes)
 
 
 def clips_masks(seed: int = 0, *, ready: bool = False, small: bool = False, **changes: Any) -> FewLabels:
-    """The same clips; asked is of each pixel of each frame whether it is of the digit that moves, and which of four ways that goes."""
+    """The same clips; asked is of each pixel of each frame whether it is the digit that moves, and which way that goes."""
     data, steps = _made(torch.get_default_dtype(), "segment"), 240
     return _world(seed, small, "segment", data, steps, lambda c: Finder(c, 1 + WAYS), 6, changes)
 

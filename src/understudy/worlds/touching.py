@@ -1,4 +1,4 @@
-"""Pictures of things that touch, of which few are labelled: handwritten digits side by side, or cells parted by thin membranes."""
+"""Pictures of things that touch, of which few are labelled: handwritten digits, or cells parted by thin membranes."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ INK = 0.3  # of the darkest: less is background
 
 
 class Pair(nn.Module):
-    """Two teachers that complement each other, one deep and thin, one shallow and wide; what both say, on average; [N, 1, H, W] ->
-    [N, classes, H, W]"""
+    """Two teachers that complement each other, one deep and thin, one shallow and wide; what both say, on average;
+    [N, 1, H, W] -> [N, classes, H, W]"""
 
     def __init__(self, c: int, classes: int) -> None:
         super().__init__()
@@ -40,12 +40,12 @@ class Pair(nn.Module):
 def touching(
     seed: int = 0, *, ready: bool = False, small: bool = False, path: str | Path | None = None, **changes: Any
 ) -> FewLabels:
-    """200 pictures of 20 x 20, 32 of them labelled, each of four handwritten digits (scikit-learn's, real ones, zeros and ones) that
+    """200 pictures of 20 x 20, 32 of them labelled, each of four handwritten digits (scikit-learn's, real zeros and ones) that
     touch; a tiny U-Net.
 
     A pixel is background or the ink of either; so it is the shape around that tells what ink is of, and where two digits
-    meet is where it is hard to tell. Digits stand two by two, each moved by up to two pixels, the darker ink on top; light, contrast
-    and noise differ from picture to picture. Those of training, validation and test pictures are other writings.
+    meet is where it is hard to tell. Digits stand two by two, each moved by up to two pixels, the darker ink on top; light,
+    contrast and noise differ from picture to picture. Those of training, validation and test pictures are other writings.
 
     path: a folder of serial sections as `cells` reads it (ISBI 2012's, cells that touch along membranes), in tiles of 32 x 32;
     classes are the inside of a cell and its membrane.
@@ -68,8 +68,8 @@ def touching(
 def touching_teachers(
     seed: int = 0, *, ready: bool = False, small: bool = False, path: str | Path | None = None, **changes: Any
 ) -> FewLabels:
-    """The same with two teachers, a deep and thin U-Net and a shallow and wide one (`Pair`). ready: each has learned from the same few
-    labels as the student's, for twice as long."""
+    """The same with two teachers, a deep and thin U-Net and a shallow and wide one (`Pair`). ready: each has learned from the
+    same few labels as the student's, for twice as long."""
     world = touching(seed, small=small, path=path, **changes)
     with stream(seed, "teachers"):
         pair = Pair(2 if small else 8, CLASSES if path is None else 2)
