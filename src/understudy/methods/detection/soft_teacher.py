@@ -5,10 +5,10 @@ import torch
 from understudy.core.batch import Batch
 from understudy.core.card import Card
 from understudy.core.method import Method, choice, freeze, register, span
-from understudy.parts.boxes import after, assign, candidate_losses, carried, decode, found, inverse, jittered, spread
+from understudy.parts.boxes import assign, candidate_losses, carried, decode, found, inverse, jittered, spread
 from understudy.parts.divergence import wide
 from understudy.parts.ema import ema_
-from understudy.parts.views import strong, weak
+from understudy.parts.pseudo_boxes import told, two_views
 
 
 @register
@@ -54,16 +54,14 @@ class SoftTeacher(Method):
 
     def source(self, run):
         """The teacher's objects, in the weak view and in the strong one."""
-        batch = run.rows()
-        (seen, here), (shown, there) = weak(batch.x), strong(batch.x)
-        object = found(run["teacher"](seen), most=8)
+        rows = run.rows()
+        batch = Batch({**rows, **two_views(rows.x)})
+        object = found(run["teacher"](batch.weak), most=8)
         spots = jittered(object["boxes"], self.times, self.jitter).flatten(1, 2)
-        again = run["teacher"](seen, spots)
+        again = run["teacher"](batch.weak, spots)
         placed = decode(again["offsets"], again["rois"]).unflatten(1, (self.times, -1))
-        way = after(there, inverse(here))
-        side = torch.tensor([*shown.shape[-2:]]).flip(0).repeat(2).to(shown)
-        boxes = carried(object["boxes"], way).clamp(min=0).minimum(side)
-        return Batch({**batch, **object, "boxes": boxes, "spread": spread(placed), "weak": seen, "strong": shown, "way": way})
+        boxes = told(object["boxes"], batch.way, batch.strong)
+        return Batch({**batch, **object, "boxes": boxes, "spread": spread(placed)})
 
     def loss(self, run, batch):
         n = len(batch.x)
