@@ -21,7 +21,7 @@ class Aslant(Study):
     The claim holds where SDA has a higher Dice than KD, and than DML, at each of the four heights: the interval over seeds lies
     above 0 in all eight.
 
-    Departures: the paper first picks among 43 encoders, seven decoders, five ways of descent and nine losses; here it is one U-Net,
+    Departures: the paper first picks among 43 encoders, seven decoders, five descents and nine losses; here it is one U-Net,
     Adam and one loss. Pictures are generated, where the paper has three data sets of photographs. `kd` and `dml` are at their
     published settings but for the temperature, 1, since masks have two classes.
     """
