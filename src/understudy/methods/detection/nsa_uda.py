@@ -22,7 +22,7 @@ class NSA(Method):
     it lightly disturbed, and in objects of one class.
 
         L = L_det(s(x'), y') + L_det(s(x_heavy); H) + light (2 d(F, G) + d(f, g) + 0.1 d(p, q) + 0.1 L_inst)
-        L_inst = - log ( e^{f_i.c_y} / (sum_{k<K} e^{f_i.c_k} + 0.1 e^{f_i.c_K}) )
+        L_inst = - log ( e^{f_i c_y} / (sum_{k<K} e^{f_i c_k} + 0.1 e^{f_i c_K}) )
 
     (x', y') are labelled pictures of the source domain. The average answers about x as it is: H are its objects with a score
     above `sure`. x_heavy is relit, noisy, partly hidden, of another size and place; x_light a little relit and noisy. d is the

@@ -41,7 +41,7 @@ class WSCoL(Method):
     r"""A strong view loses what an object was known by; the weak view, where it is still seen, says what the strong one's
     features are to be near.
 
-        L = L_det(s; H) + alpha L_con     L_con = - 1/|P_i| sum_{j in P_i} log ( e^{z_i.w_j/t} / sum_k v_k e^{z_i.w_k/t} )
+        L = L_det(s; H) + alpha L_con     L_con = - 1/|P_i| sum_{j in P_i} log ( e^{z_i w_j / t} / sum_k v_k e^{z_i w_k / t} )
 
     z_i = M(f_i) are the student's features of the `most` likeliest objects of each strong view, w_j = M(g_j) the teacher's of the
     same places in the weak view. The pseudo-label of both is the nearest prototype to w_j, P_i are of i's label. Prototypes,
