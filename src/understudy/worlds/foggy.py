@@ -46,8 +46,8 @@ class Foggy(Scenes):
         return Batch(x=x, y={**y, "boxes": carried(y["boxes"], view).clamp(0, SIDE)}, row=pick)
 
     def sweep(self) -> Iterator[Batch]:
-        for part in torch.arange(self.size).split(64):
-            yield self._taken(part)
+        for first in range(0, self.size, 64):
+            yield self._taken(torch.arange(first, min(first + 64, self.size)))
 
 
 class Weather(Scarce):
