@@ -40,6 +40,7 @@ def test_a_rectangle_is_cut_and_the_share_is_what_is_left() -> None:
     mask, left = cut(16, 20, torch.full((400,), 0.75))
     torch.testing.assert_close(left, mask.float().mean((1, 2)))
     assert left.min() >= 0.7 and left.max() < 1 and 0.75 < left.mean() < 0.9  # some of it lies outside
+    assert [v.shape for v in cut(16, 20, torch.ones(0))] == [(0, 16, 20), (0,)], "of no rows there are no masks"
     for m in mask[:20]:
         rows, columns = (~m).any(1), (~m).any(0)
         assert torch.equal(~m, rows[:, None] & columns[None]), "a rectangle"

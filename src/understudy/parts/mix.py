@@ -48,7 +48,7 @@ def cut(height: int, width: int, share: Tensor) -> tuple[Tensor, Tensor]:
     torch's own stream, as far as it lies within the picture, and what share is really left; share [N] -> [N, H, W] bool, [N]"""
     n, half = len(share), (1 - share).clamp(min=0).sqrt() / 2
     inside = torch.ones(n, height, width, dtype=torch.bool, device=share.device)
-    for side, view in ((height, (n, -1, 1)), (width, (n, 1, -1))):
+    for side, view in ((height, (n, height, 1)), (width, (n, 1, width))):
         middle, reach = torch.rand(n, 1, device=share.device) * side, (side * half)[:, None]
         place = torch.arange(side, device=share.device) + 0.5
         inside &= ((place - middle).abs() < reach).view(view)

@@ -51,7 +51,7 @@ class MGDSSSS(Method):
         l, u, other = batch.x[known], batch.x[~known], batch.x[~known].roll(1, 0)
         _, (deep, broad, _) = run.tap("teacher", self.teachers, torch.cat([l, u]))
         share = 1 - torch.empty(len(u), device=u.device).uniform_(min(self.least, self.most), self.most)
-        mask = cut(*u.shape[-2:], share)[0] if len(u) else u[:, 0] > 0
+        mask = cut(*u.shape[-2:], share)[0]
         said = [v.argmax(1) for v in (deep, broad)]
         said = [torch.cat([v[: len(l)], paste(v[len(l) :], v[len(l) :].roll(1, 0), mask)]) for v in said]
         x = torch.cat([l, paste(u, other, mask)])

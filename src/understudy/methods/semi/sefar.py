@@ -40,6 +40,8 @@ class SeFAR(Method):
     Shapes: x, v, m [N, C, T, H, W]; s, q [N, K]; p, r, d, c [N]; M [N, H, W].
     Departures: any network for clips, where the paper takes a TimeSformer; views are those of `parts.poses` for rows of numbers;
     d is the root of the mean square distance of ten answers from their mean, over all classes. The result is the average.
+    Only the labels of reversed clips are regulated, where a summary of the paper has such a weight on mixed ones too. The threshold
+    is ours.
     """
 
     card = Card(
@@ -70,7 +72,7 @@ class SeFAR(Method):
         dropping(run["teacher"], False)
         q, spread = mean_and_spread(said.unflatten(0, (self.times, -1)))
         share = torch.rand(len(u), device=x.device) if self.tube else torch.ones(len(u), device=x.device)
-        mask, c = cut(*x.shape[-2:], share) if len(u) else (u[:, 0, 0] > 0, share)
+        mask, c = cut(*x.shape[-2:], share)
         other = torch.arange(len(u), device=x.device).roll(1)
         mixed = paste(v, v[other], mask) if self.tube else v[:0]
         s = run["student"](torch.cat([levels(weakly(x[known])), v, mixed]))
