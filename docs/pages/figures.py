@@ -127,6 +127,8 @@ def _svg(draw: Callable[[Any], None], size: tuple[float, float], label: str) -> 
     svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
     svg = re.sub(r'<svg ([^>]*?)(?:width|height)="[^"]*" ?', r"<svg \1", svg)
     svg = re.sub(r'<svg ([^>]*?)(?:width|height)="[^"]*" ?', r"<svg \1", svg, count=1)
+    own = hashlib.blake2b((svg + label).encode(), digest_size=4).hexdigest()  # a page may have several
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>f{own}-", svg)
     return svg.replace("<svg ", f'<svg class="strips" role="img" aria-label="{escape(label)}" ', 1).strip() + "\n"
 
 
