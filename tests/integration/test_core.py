@@ -589,3 +589,10 @@ def test_a_network_may_grow_and_the_run_goes_on_from_disk(tmp_path: Path) -> Non
     for a, b in zip(whole.nets.parameters(), again.nets.parameters(), strict=True):
         assert torch.equal(a, b)
     assert len(next(iter(again.opts["student"].state.values()))["exp_avg"]) == 4
+
+
+def test_a_card_that_is_computed_is_named_by_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "computed.py"
+    path.write_text('class A:\n    card = Card("a title", "doi:none", 2000, tune={"a": (1 / 15, 0.2)})\n')
+    with pytest.raises(KeyError, match=r"computed\.py has no class with a literal"):
+        registry.header(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import importlib
 from collections.abc import Mapping
@@ -79,22 +80,18 @@ def load_all() -> dict[str, type[Method]]:
 @functools.cache
 def entries() -> dict[str, Entry]:
     """Every method's card and one-sentence idea, read from the source text without importing it (or torch)."""
-    return {name: _read(name, path) for name, path in files().items()}
-
-
-def _read(name: str, path: Path) -> Entry:
-    values, named, idea = header(path)
-    return Entry(name, path.parent.name, path, Card(*values, **named), idea)
+    found = ((name, path, *header(path)) for name, path in files().items())
+    return {name: Entry(name, path.parent.name, path, Card(*args, **named), idea) for name, path, args, named, idea in found}
 
 
 def header(path: Path) -> tuple[list[Any], dict[str, Any], str]:
-    """The literal arguments of `card = ...(...)` in the first class of a file that has one, by place and by name, and the first
-    paragraph of its docstring. Raises `KeyError` where there is none."""
+    """Of the first class with a literal `card = ...(...)` its arguments by place and by name, and its docstring's first paragraph.
+    Raises `KeyError` where there is none."""
     for cls in (n for n in ast.parse(path.read_text()).body if isinstance(n, ast.ClassDef)):
         for line in cls.body:
             if isinstance(line, ast.Assign) and isinstance(line.value, ast.Call) and getattr(line.targets[0], "id", "") == "card":
-                values = [ast.literal_eval(a) for a in line.value.args]
-                named = {str(k.arg): ast.literal_eval(k.value) for k in line.value.keywords}
                 idea = (ast.get_docstring(cls) or "").strip().split("\n\n")[0].replace("\n", " ")
-                return values, named, idea
+                with contextlib.suppress(ValueError):  # an expression
+                    named = {str(k.arg): ast.literal_eval(k.value) for k in line.value.keywords}
+                    return [ast.literal_eval(a) for a in line.value.args], named, idea
     raise KeyError(f"{path} has no class with a literal `card = Card(...)`")
