@@ -28,7 +28,7 @@ def scene() -> Figure:
         draw(ax, x)
         ax.set(xticks=[], yticks=[], title=name)
     axes = below.subplots(2, 2, height_ratios=(2.2, 1))
-    for column, n in zip(axes.T, (3, 40), strict=True):
+    for column, n in zip(axes.T, (3, 20), strict=True):
         draw(column[0], valid.x[n, 0])
         column[0].set(xticks=[], yticks=[], title="an unseen clip")
         for height, line in ((1, valid.y[n]), (0, read[n])):
