@@ -126,7 +126,7 @@ class Rows(World):
 
 
 def _take(rows: Split, pick: Tensor) -> Batch:
-    return Batch(x=each(rows.x, lambda t: t[pick]), y=rows.y[pick], row=pick)
+    return Batch(x=each(rows.x, lambda t: t[pick]), y=each(rows.y, lambda t: t[pick]), row=pick)
 
 
 @functools.lru_cache(maxsize=16)
