@@ -22,3 +22,11 @@ def test_directions_are_cosines() -> None:
     for i in range(7):
         for k in range(5):
             torch.testing.assert_close(said[i, k], torch.cosine_similarity(inside[i], head.directions[k], 0))
+
+
+def test_without_normalisation_a_row_hangs_on_itself_alone() -> None:
+    x = torch.randn(7, 6)
+    for norm in (True, False):
+        head = Directions(6, 8, 4, 5, norm)
+        alone = torch.cat([head(row[None]) for row in x])
+        assert torch.allclose(alone, head(x), atol=1e-6) is not norm

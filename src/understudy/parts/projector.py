@@ -26,13 +26,15 @@ def mlp(width: int, hidden: int, dim: int) -> nn.Module:
 
 
 class Directions(nn.Module):
-    """DINO's head (Caron et al. 2021): two hidden layers with batch normalisation (their `use_bn_in_head`) and GELU, a bottleneck
-    whose vector is made of unit length, and its cosines with `dim` learned directions; [..., width] -> [..., dim], within [-1, 1]"""
+    """DINO's head (Caron et al. 2021): two hidden layers with batch normalisation (their `use_bn_in_head`; norm=False leaves it out)
+    and GELU, a bottleneck whose vector is made of unit length, and its cosines with `dim` learned directions; [..., width] ->
+    [..., dim], within [-1, 1]"""
 
-    def __init__(self, width: int, hidden: int, neck: int, dim: int) -> None:
+    def __init__(self, width: int, hidden: int, neck: int, dim: int, norm: bool = True) -> None:
         super().__init__()
-        self.neck = nn.Sequential(nn.Linear(width, hidden, bias=False), BatchNorm(hidden), nn.GELU(),
-                                  nn.Linear(hidden, hidden, bias=False), BatchNorm(hidden), nn.GELU(), nn.Linear(hidden, neck))  # fmt: skip
+        after = BatchNorm if norm else lambda _: nn.Identity()
+        self.neck = nn.Sequential(nn.Linear(width, hidden, bias=not norm), after(hidden), nn.GELU(),
+                                  nn.Linear(hidden, hidden, bias=not norm), after(hidden), nn.GELU(), nn.Linear(hidden, neck))  # fmt: skip
         self.directions = nn.Parameter(torch.randn(dim, neck))
 
     def forward(self, x: Tensor) -> Tensor:
