@@ -32,7 +32,7 @@ def peaks(heat: Tensor) -> tuple[Tensor, Tensor]:
     near = torch.arange(3, device=heat.device) - 1
     above = F.pad(heat.clamp(min=0), (1, 1, 1, 1)).flatten(2)
     around = ((row[..., None] + near + 1)[..., :, None] * (w + 2) + (column[..., None] + near + 1)[..., None, :]).flatten(2)
-    weight = above.gather(2, around).unflatten(2, (3, 3))
+    weight = above.gather(2, around).view(*top.shape, 3, 3)
     total = weight.sum((2, 3)).clamp(min=1e-12)
     near = near.to(heat)
     x = column + (weight.sum(2) * near).sum(-1) / total
@@ -43,7 +43,7 @@ def peaks(heat: Tensor) -> tuple[Tensor, Tensor]:
 def expected(heat: Tensor, t: float = 0.05) -> Tensor:
     """The mean place under softmax(heat / t), through which a gradient flows (soft-argmax); [N, K, H, W] -> [N, K, 2]"""
     h, w = heat.shape[-2:]
-    p = (wide(heat) / t).flatten(2).softmax(-1).unflatten(2, (h, w))
+    p = (wide(heat) / t).flatten(2).softmax(-1).view(heat.shape)
     return torch.stack([(p.sum(2) * cells(w, p)).sum(-1), (p.sum(3) * cells(h, p)).sum(-1)], -1)
 
 

@@ -1,0 +1,1 @@
+"""Where joints are, with few labels or in another light."""
