@@ -93,10 +93,18 @@ def _double(double: None) -> None:
     """Bits are compared in float64; what is about overflow asks for float32 itself."""
 
 
+def asked_for(request: pytest.FixtureRequest) -> list[str]:
+    """The methods that this session has checks for."""
+    named = {
+        i.callspec.params.get("name") for i in request.session.items if isinstance(i, pytest.Function) and hasattr(i, "callspec")
+    }
+    return [n for n in NAMES if n in named]
+
+
 @pytest.fixture(autouse=True, scope="session")
-def _awake() -> None:
+def _awake(request: pytest.FixtureRequest) -> None:
     """The libraries that worlds stand on are imported before the first check, and not on its account."""
-    for name in {CARDS[n].world: n for n in NAMES}.values():
+    for name in {CARDS[n].world: n for n in ["alone", *asked_for(request)]}.values():
         place(name).validate(artefact(fresh(name)))
 
 
@@ -939,9 +947,9 @@ PAIR = tuple(n for n in NAMES if not OWN & set(CARDS[n].tags) and (n in DIGITS o
 
 
 @pytest.fixture(scope="session")
-def pair() -> Path:
-    """Two processes are launched once, for all methods."""
-    return launch(PAIR)
+def pair(request: pytest.FixtureRequest) -> Path:
+    """Two processes are launched once, for all methods that are asked for."""
+    return launch(tuple(n for n in asked_for(request) if n in PAIR))
 
 
 def one_and_two(name: str, folder: Path, *, exactly: bool = True) -> None:
