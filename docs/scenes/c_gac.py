@@ -44,8 +44,8 @@ def scene() -> Figure:
     axis.set_ylabel("% of joints found\nby both together", fontsize=9)
     fit(run)
     figure.suptitle(
-        f"Blue and yellow: the joints that two teachers find at dusk, halfway through. Student on validation pictures: from the source "
-        f"{100 * world.validate(world.student()):.1f} %, after C-GAC {100 * world.validate(artefact(run)):.1f} %",
+        f"Blue and yellow: the joints that two teachers find at dusk, halfway through.\n"
+        f"Student on validation pictures: from the source {100 * world.validate(world.student()):.1f} %, after C-GAC {100 * world.validate(artefact(run)):.1f} %",
         fontsize=10,
     )  # fmt: skip
     return figure

@@ -29,22 +29,25 @@ def scene() -> Figure:
     """Lines: poses with more and more noise and the field's distance; a scatter of it; validation pictures before and after."""
     world = WORLDS["dusk"](1001, ready=True)
     run = fit(start(registry.get("post-pose")(), world, 1001, device="cpu"))
-    figure = Figure((9.6, 7.4), layout="constrained")
+    figure = Figure((9.6, 6.0), layout="constrained")
     axes = figure.subplots(3, 6)
     with stream(3), torch.no_grad():
         field, parents = world.prior(), torch.tensor(PARENTS)
         clean = bones(poses(2000), parents)
+        turn = torch.randn(len(PARENTS))
         test = torch.cat([noised(bones(poses(400), parents), 1.2), bones(poses(100), parents)])
         for k, axis in enumerate(axes[0]):
-            way = noised(clean[:1] if k == 0 else clean[7:8], 0.0 if k == 0 else 0.35 * k)
+            cos, sin = (0.25 * k * turn).cos(), (0.25 * k * turn).sin()
+            x, y = clean[7].unbind(-1)
+            way = torch.stack([cos * x - sin * y, sin * x + cos * y], -1)[None]
             joints = [torch.zeros(2)]
             for parent, direction in zip(PARENTS, way[0], strict=True):
-                joints.append(joints[parent] + 0.35 * direction)
+                joints.append(joints[parent] + 0.3 * direction)
             drawn(axis, torch.stack(joints))
             axis.set(xlim=(0, SIDE), ylim=(SIDE, 0), aspect="equal", xticks=[], yticks=[])
             axis.set_title(f"{field.of_bones(way).item():.2f}", fontsize=10)
         said, true = field.of_bones(test), off(test, clean)
-    axes[0, 0].set_ylabel("how implausible:\nmore noise to the right", fontsize=9)
+    axes[0, 0].set_ylabel("how implausible:\nturned further", fontsize=9)
     valid = world.data.valid
     for line, (name, net) in zip(axes[1:], (("from the source", world.student()), ("after POST", artefact(run))), strict=True):
         with torch.no_grad():

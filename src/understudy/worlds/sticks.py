@@ -268,10 +268,10 @@ def _new(number: int, small: bool) -> nn.Module:
 
 
 @functools.lru_cache(maxsize=16)
-def _by_day(seed: int, number: int, _dtype: torch.dtype, steps: int = 300) -> nn.Module:
+def _by_day(seed: int, number: int, _dtype: torch.dtype, steps: int = 600) -> nn.Module:
     with stream(seed, "beginner", number):
         net = PoseNet(8, len(JOINTS) + 1)
-    world = dusk(seed)
+    world = dusk(seed, batch=32)
     day = recast(world, rows=lambda step, split="train": world.rows(step, "source"))
     return trained(day, net, steps, seed, player=_adam(4e-3, steps))
 

@@ -38,7 +38,7 @@ class CGAC(Method):
     )  # fmt: skip
 
     weight: float = span(1.0, 0, 1e3)  # of what the teachers say
-    doubt: float = span(3.0, 0, 1e4)  # how fast confidence falls with the distance of heatmaps; 0 believes everything
+    doubt: float = span(10.0, 0, 1e4)  # how fast confidence falls with the distance of heatmaps; 0 believes everything
     doubt_mask: float = span(20.0, 0, 1e4)  # and with that of masks
     degrees: float = span(30.0, 0, 180)  # a picture is turned
     zoom: float = span(0.2, 0, 0.9)
