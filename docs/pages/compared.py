@@ -14,11 +14,10 @@ from understudy.cli.show import OWN
 
 OURSELVES = frozenset({"self", "average"})
 WAYS = {  # by tag, the first that fits
-    "stream": "a trained model, and rows as they arrive",
     "teacher": "a teacher",
-    "average": "nobody: its own average teaches",
-    "self": "nobody: it teaches itself",
-    "game": "nobody: its players teach one another",
+    "average": "its average",
+    "self": "itself",
+    "game": "its players",
 }
 
 
@@ -57,15 +56,16 @@ def name(m: Method, found: Mapping[str, Any]) -> str:
 
 
 def row(m: Method, found: Mapping[str, Any]) -> list[str]:
-    unit, e = (100, found["effect"]) if found.get("share", True) else (1, found["effect"])
-    gain = f"{unit * e['mean']:+.3g} ± {unit * (e['high'] - e['mean']):.2g}" + ("" if unit == 100 else f" {found['metric']}")
+    mean, half = found["effect"]["mean"], found["effect"]["high"] - found["effect"]["mean"]
+    gain = f"{100 * mean:+.1f} ± {100 * half:.1f}" if found.get("share", True) else f"{mean:+.3g} ± {half:.2g} {found['metric']}"
     data = found.get("data", OWN)
     return [f"[{m.name}]({m.name}.md)", mark(found), gain, str(m.card.forwards), f"{found['updates']:,}", f"{found['seconds']:,.0f}", taught(m), labels(found),
             code(found["world"]) + ("" if data == OWN else f" on {code(data)}")]  # fmt: skip
 
 
 def taught(m: Method) -> str:
-    return next((way for tag, way in WAYS.items() if tag in m.card.tags), "nobody")
+    way = next((way for tag, way in WAYS.items() if tag in m.card.tags), "nobody")
+    return f"{way}, as rows arrive" if "stream" in m.card.tags else way
 
 
 def labels(found: Mapping[str, Any]) -> str:
