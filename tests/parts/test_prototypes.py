@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from understudy.core.seeds import stream
-from understudy.parts.prototypes import Queued
+from understudy.parts.prototypes import Moving, Queued
 
 
 def test_they_follow_the_last_of_each_class() -> None:
@@ -31,3 +31,21 @@ def test_likeness_is_a_softmax_over_known_classes() -> None:
     torch.testing.assert_close(p[1], torch.tensor([0.5, 0.0, 0.5]))
     none = Queued(torch.randn(2, 2), torch.tensor([-1, -1]), 3).soft(torch.randn(4, 2))
     torch.testing.assert_close(none, torch.full((4, 3), 1 / 3))
+
+
+def test_moving_means_against_a_loop() -> None:
+    """The first mean of a class as it is, then a share of the way; a class that a batch lacks stays."""
+    with stream("moving"):
+        batches = [(torch.randn(5, 3), torch.randint(4, (5,))) for _ in range(6)]
+    made, c = Moving(5, 3), {}
+    for f, y in batches:
+        made.add(f, y, 0.8)
+        for k in set(y.tolist()):
+            mean = f[y == k].mean(0)
+            c[k] = 0.8 * c[k] + 0.2 * mean if k in c else mean
+    assert made.known.tolist() == [k in c for k in range(5)] and not made.known[4]
+    for k, wanted in c.items():
+        torch.testing.assert_close(made.c[k], wanted)
+    f = batches[0][0]
+    away = torch.stack([torch.exp(-(f - c[k]).norm(dim=1) / 0.7) if k in c else torch.zeros(5) for k in range(5)], 1)
+    torch.testing.assert_close(made.near(f, 0.7), away / away.sum(1, keepdim=True))

@@ -72,3 +72,31 @@ class Queued(nn.Module):
         """Probabilities by likeness, softmax of `sharp` times the cosine to each class that has a point; [N, D] -> [N, C]"""
         alike = sharp * unit(f.detach()).to(self.c) @ unit(self.c).T
         return F.softmax(alike.masked_fill(self.seen == 0, -1e9), -1)
+
+
+class Moving(nn.Module):
+    """Class means that go a share 1 - m of the way to those of each batch; a class has none before it was seen (ProDA, Zhang et
+    al. 2021)."""
+
+    c: Tensor
+    known: Tensor
+
+    def __init__(self, classes: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("c", torch.zeros(classes, width))
+        self.register_buffer("known", torch.zeros(classes, dtype=torch.bool))
+
+    @torch.no_grad()
+    def add(self, f: Tensor, y: Tensor, m: float) -> None:
+        """[N, D], [N] -> ; the first mean of a class is taken as it is"""
+        one = F.one_hot(y, len(self.c)).to(f)
+        seen = one.sum(0) > 0
+        means = soft_means(f, one).to(self.c)
+        stay = torch.where(self.known, m, 0.0).where(seen, 1.0)[:, None].to(self.c)
+        self.c.copy_(stay * self.c + (1 - stay) * means)
+        self.known |= seen
+
+    def near(self, f: Tensor, t: float) -> Tensor:
+        """softmax over classes of -|f - c| / t, which no gradient reaches; [N, D] -> [N, C]"""
+        apart = torch.cdist(f.detach().to(self.c), self.c) / t
+        return F.softmax(-apart.masked_fill(~self.known, 1e9), -1)
