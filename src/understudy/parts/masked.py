@@ -18,7 +18,6 @@ from understudy.models.tiny import TransformerBlock
 from understudy.parts.divergence import wide
 
 HEADS = 4  # of attention
-LOUD = 3.0  # how loud an encoder is told the places, next to patches that are of few values
 
 # ------------------------------------------------------------------------------------------------------------ pieces and places
 
@@ -107,17 +106,17 @@ def restored(said: Tensor, x: Tensor, size: Sequence[int], hidden: Tensor, *, no
 class Encoder(nn.Module):
     """A vision transformer that reads the patches that aren't hidden; x [N, *shape], hidden [N, L] or None -> [N, L', width]
 
-    Places are told by fixed sines and cosines; there is no class token.
+    Places are told by fixed sines and cosines, times `loud`, which patches of few values need; there is no class token.
     """
 
     place: Tensor
 
-    def __init__(self, shape: Sequence[int], patch: Sequence[int], width: int, depth: int) -> None:
+    def __init__(self, shape: Sequence[int], patch: Sequence[int], width: int, depth: int, loud: float = 1.0) -> None:
         super().__init__()
         self.patch, self.width = tuple(patch), width
         self.grid = tuple(side // length for side, length in zip(shape[1:], patch, strict=True))
         self.embed = nn.Linear(shape[0] * math.prod(patch), width)
-        self.register_buffer("place", LOUD * positions(self.grid, width))
+        self.register_buffer("place", loud * positions(self.grid, width))
         self.blocks = nn.ModuleList(TransformerBlock(width, HEADS) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
 

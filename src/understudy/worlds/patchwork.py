@@ -21,6 +21,7 @@ from understudy.worlds.rows import Rows, trained
 
 LIMIT = 1800  # pictures of a folder that are learned from, a sixth of them for validation, and as many for the test
 KNOWN = 100  # labels
+LOUD = 3.0  # how loud places are told, next to patches of few values
 SHARE = 0.75  # of the patches, hidden while a teacher or a start learns
 
 
@@ -102,7 +103,7 @@ def _player(steps: int) -> Player:
 def _net(found: Pictures, width: int, depth: int, decoder: int = 0) -> Masked:
     """decoder: its width, as deep as the encoder; 0 for none"""
     shape = tuple(found.train.x.shape[1:])
-    encoder = Encoder(shape, tuple(max(1, side // 4) for side in shape[1:]), width, depth)
+    encoder = Encoder(shape, tuple(max(1, side // 4) for side in shape[1:]), width, depth, LOUD)
     values = encoder.embed.in_features
     above = Decoder(encoder.grid, width, decoder, depth, values) if decoder else None
     return Masked(encoder, above, _head(width, int(found.train.y.max()) + 1))

@@ -23,14 +23,15 @@ class SALT(Method):
         student:  L = mean over m, hidden k of |p(f(x, m))_k - LN(u(x))_k|,   u frozen, seeing all of x
 
     m are two masks: the union of eight blocks of a share `short` of a frame each, and that of two of a share `long`, through all
-    frames. d is a decoder, p a predictor with a learned token for what is hidden, both thrown away; pixels of a patch are brought
-    to mean 0 and deviation 1. `teach` of the budget is the teacher's, the rest the student's. teacher="average" is V-JEPA: u is
-    f's own average from the first step on, and all of the budget the student's.
+    frames. d is a decoder, p a predictor with a learned token for what is hidden, both thrown away. `teach` of the budget is the
+    teacher's, the rest the student's. teacher="average" is V-JEPA: u is f's own average from the first step on, and all of the
+    budget the student's.
 
     Shapes: x [N, C, T, H, W]; m [N, L]; u, f [N, L, D]; d [N, L, values of a patch]; p [N, L, D]; LN without weights.
     Departures: teacher and student are alike, the world has one kind of network; the paper's teachers may be smaller. Budgets are
     equal in updates, a teacher's counted in; an update of the teacher costs less than one of the student. Rows of a batch hide as
-    many patches each. Positions are fixed rather than rotary; no crops.
+    many patches each. Pixels are restored as they are, since a still background is nothing but noise once it is normalised.
+    Positions are fixed rather than rotary; no crops.
     """
 
     card = Card(
@@ -72,7 +73,10 @@ class SALT(Method):
     def loss(self, run, batch):
         if self.stage(run.step, run.world) == 0:
             said = [run["teacher"](batch.x, m) for m in batch.hidden]
-            lost = [restored(d, batch.x, run["teacher"].patch, m).mean() for d, m in zip(said, batch.hidden, strict=True)]
+            lost = [
+                restored(d, batch.x, run["teacher"].patch, m, normal=False).mean()
+                for d, m in zip(said, batch.hidden, strict=True)
+            ]
             return {"teacher": {"restore": sum(lost) / 2}}
         u = wide(batch.target)
         u, lost = F.layer_norm(u, u.shape[-1:]), []
