@@ -21,7 +21,8 @@ class ProKD(Method):
     Teacher, with u its probabilities, c_k and c'_k the mean features of tag k in the source and in the target language, there
     by its own answers, as unit vectors:
 
-        L_T = CE(y, u(x)) + align / 2K sum_k (-log softmax_j(c_k . c'_j / t)_k - log softmax_j(c'_k . c_j / t)_k)
+        L_T = CE(y, u(x)) + align / 2 mean_k (h_k + h'_k)
+        h_k = - log ( e^{c_k c'_k / t} / sum_j e^{c_k c'_j / t} ),   h'_k = - log ( e^{c'_k c_k / t} / sum_j e^{c'_k c_j / t} )
 
     Student on the target language, with s its probabilities, f its features, p_k means of these, and q what it's then told:
 

@@ -40,8 +40,8 @@ class SeFAR(Method):
     Shapes: x, v, m [N, C, T, H, W]; s, q [N, K]; p, r, d, c [N]; M [N, H, W].
     Departures: any network for clips, where the paper takes a TimeSformer; views are those of `parts.poses` for rows of numbers;
     d is the root of the mean square distance of ten answers from their mean, over all classes. The result is the average.
-    Only the labels of reversed clips are regulated, where a summary of the paper has such a weight on mixed ones too. The threshold
-    is ours.
+    Only the labels of reversed clips are regulated, where a summary of the paper has such a weight on mixed ones too. The
+    threshold is ours.
     """
 
     card = Card(
