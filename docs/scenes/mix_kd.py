@@ -29,5 +29,5 @@ def scene() -> Figure:
         ax.set(xlabel="of the student's rows mixed", title=title)
         ax.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("accuracy (%)")
-    axes[0].legend(frameon=False, fontsize=9, title="taught by", loc="lower right")
+    axes[1].legend(frameon=False, fontsize=9, title="taught by", loc="lower center")
     return fig
