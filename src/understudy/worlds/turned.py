@@ -116,8 +116,9 @@ def turned_digits(
     have learned from all of them for a while. path: a folder of MNIST's files.
     """
     data = _data(None if path is None else str(path), small, torch.get_default_dtype())
+    net = functools.partial(Net, 4, 8, 16, norm=False) if small else functools.partial(Net, 6, 12, 24, norm=False)
     world = Turned(
-        seed=seed, steps=200, batch=25, data=data, new_student=_net,
+        seed=seed, steps=200, batch=25, data=data, new_student=net,
         player=Player(functools.partial(torch.optim.Adam, lr=3e-3), cosine(200)),
     )  # fmt: skip
     if ready and not small:
@@ -125,9 +126,9 @@ def turned_digits(
         world.new_student = lambda: copy.deepcopy(begun)
     else:
         with stream(seed, "teacher"):
-            world.given_teacher = Panel([Net(4, 8, 16, norm=False) for _ in SOURCE])
+            world.given_teacher = Panel([net() for _ in SOURCE])
     if small:
-        world = recast(world, batch=8, steps=24, new_student=lambda: Net(4, 8, 16, norm=False))
+        world = recast(world, batch=8, steps=24)
     vars(world).update(changes)
     return world
 
@@ -148,9 +149,5 @@ def _schooled(seed: int, path: str | None, _dtype: torch.dtype) -> tuple[nn.Modu
         return trained(Rows(seed=seed, data=own, batch=32, player=how), net, steps, seed)
 
     with stream(seed, "student"):
-        begun = learned(_net(), slice(None), 200)
+        begun = learned(Net(6, 12, 24, norm=False), slice(None), 200)
     return learned(begun, slice(None), 300), Panel([learned(begun, data.train.domain == k, 60) for k in range(len(SOURCE))])
-
-
-def _net() -> Net:
-    return Net(6, 12, 24, norm=False)
