@@ -32,7 +32,7 @@ def scene() -> Figure:
             torch.stack([f[y == world.data.tags.index(t)].mean(0) for t in SHOWN]) for f, y in zip(places, ys, strict=True)
         )
         here, there = (torch.nn.functional.normalize(c, dim=1) for c in (here, there))
-        axis = torch.pca_lowrank(here, 2)[2]
+        axis = torch.linalg.svd(here - here.mean(0)).Vh[:2].T
         a, b = here @ axis, there @ axis
         right = (run["teacher"](world.data.valid.x).argmax(-1) == ys[1])[ys[1] >= 0].double().mean()
         for k, name in enumerate(SHOWN):
@@ -40,10 +40,7 @@ def scene() -> Figure:
             ax.scatter(*a[k], color=colours[k], s=70, label=name)
             ax.scatter(*b[k], color=colours[k], s=70, marker="^", facecolors="white", linewidths=1.8)
         gap = (here - there).norm(dim=1).mean() / torch.pdist(here).mean()
-        ax.set_title(
-            f"{when}\na tag's two means are {gap:.2f} of the way between tags apart, right abroad {100 * right:.0f} %",
-            fontsize=11,
-        )
+        ax.set_title(f"{when}: {100 * right:.0f} % right abroad\nhome to abroad {gap:.2f} of tag to tag", fontsize=11)
         ax.set(xticks=[], yticks=[])
         ax.margins(0.12)
     axes[1].scatter([], [], color="0.4", s=60, label="home")
