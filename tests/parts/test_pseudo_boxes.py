@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from understudy.parts.boxes import carried, encode, inverse
-from understudy.parts.pseudo_boxes import learned, mistaken, picked, told, two_views
+from understudy.parts.boxes import carried, decode, encode, found, inverse
+from understudy.parts.pseudo_boxes import learned, mistaken, others, picked, read_twice, told, two_views, weighted
 from understudy.tasks import task
+from understudy.worlds.scenes import Detector
 
 
 def test_what_is_bright_in_one_view_is_where_its_box_went_in_the_other():
@@ -40,6 +42,46 @@ def test_kept_objects_are_learned_like_true_ones_and_others_are_not():
     assert places[1] == 0 and classes[1].item() == pytest.approx(-out["logits"][1].log_softmax(-1)[:, 3].mean().item(), rel=1e-5)
     exact = {**out, "offsets": encode(boxes[:, :1].expand(-1, 4, -1), rois)}
     assert learned(exact, boxes, labels, kept)[1][0] == 0
+
+
+def test_an_object_counts_with_its_weight(double):
+    rois = torch.tensor([[[0.0, 0, 0.2, 0.2], [0.5, 0.5, 0.7, 0.7], [0.8, 0, 0.9, 0.1]]])
+    torch.manual_seed(0)
+    out = {"logits": torch.randn(1, 3, 4), "offsets": torch.zeros(1, 3, 4), "rois": rois}
+    boxes, labels, w = rois[:, :2] + 0.01, torch.tensor([[2, 0]]), torch.tensor([[1.0, 0.25]])
+    classes, places = weighted(out, boxes, labels, w, 3.0)
+    wrong = -out["logits"].log_softmax(-1)[0]
+    share = torch.tensor([0.5, 0.5 * 0.25, 3.0])
+    torch.testing.assert_close(classes[0], share @ torch.stack([wrong[0, 2], wrong[1, 0], wrong[2, 3]]) / share.sum())
+    apart = F.smooth_l1_loss(encode(boxes, rois[:, :2]), torch.zeros(1, 2, 4), reduction="none", beta=1 / 9).sum(-1)[0]
+    torch.testing.assert_close(places[0], (apart[0] + 0.25 * apart[1]) / 1.25)
+    lone, _ = weighted(out, boxes, labels, torch.tensor([[1.0, 0.0]]))
+    assert lone != classes, "an object without weight is background"
+
+
+def test_found_boxes_are_read_again(double):
+    net = Detector(4, 16, bins=2)
+    x = torch.randn(2, 1, 48, 48)
+    object, out = read_twice(net, x, 5)
+    first = found(out, 5)
+    assert torch.equal(out["logits"], net(x)["logits"]) and torch.equal(object["first"], first["scores"])
+    second = net(x, first["boxes"])
+    torch.testing.assert_close(object["boxes"], decode(second["offsets"], first["boxes"]))
+    p, labels = second["logits"].softmax(-1)[..., :-1].max(-1)
+    assert torch.equal(object["labels"], labels) and torch.equal(object["again"], p)
+
+
+def test_what_may_be_another_object():
+    rois = torch.tensor([[[0.0, 0, 8, 8], [4, 4, 12, 12], [20, 20, 30, 30], [40, 40, 44, 44]]])
+    out = {
+        "logits": torch.tensor([[[4.0, 0, 0], [4, 0, 0], [0, 0, 0], [0, 0, 9]]]),
+        "offsets": torch.zeros(1, 4, 4),
+        "rois": rois,
+    }
+    boxes = torch.tensor([[[0.0, 0, 5, 5], [20, 20, 30, 30]]])
+    at, which = others(out, boxes, torch.tensor([[True, False]]), 0.1)
+    assert torch.equal(at, rois) and which.tolist() == [[False, False, True, False]]
+    assert others(out, boxes, torch.tensor([[False, False]]), 0.4)[1].tolist() == [[True, True, False, False]]
 
 
 def test_picked_are_those_of_their_own_picture():

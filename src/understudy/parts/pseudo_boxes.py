@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from understudy.parts.boxes import after, assign, balanced, candidate_losses, carried, inverse
+from understudy.parts.boxes import after, assign, balanced, candidate_losses, carried, decode, found, inverse, iou
+from understudy.parts.divergence import wide
 from understudy.parts.views import strong, weak
 
 
@@ -33,6 +34,37 @@ def learned(out: dict[str, Tensor], boxes: Tensor, labels: Tensor, kept: Tensor)
     classes, places = assign(out["rois"].detach(), boxes, labels.where(kept, none), none)
     front = classes < none
     return candidate_losses(out, classes, balanced(front), places, front)
+
+
+def weighted(out: dict[str, Tensor], boxes: Tensor, labels: Tensor, w: Tensor, ground: float = 1.0) -> tuple[Tensor, Tensor]:
+    """The same where each object counts with a weight of its own, and not at all with 0; background counts `ground` times.
+
+    boxes [N, M, 4], labels and w [N, M]; out: logits [N, A, C+1], offsets and rois [N, A, 4] -> [N], [N]
+    """
+    none, m = out["logits"].shape[-1] - 1, w.shape[1]
+    number = torch.arange(m, device=w.device).where(w > 0, m)
+    whose, places = assign(out["rois"].detach(), boxes, number, m)  # m: nobody's
+    front = whose < m
+    labels, w = F.pad(labels, (0, 1), value=none).gather(1, whose), F.pad(w, (0, 1), value=ground).gather(1, whose)
+    return candidate_losses(out, labels, balanced(front) * w, places, front * w)
+
+
+def read_twice(net: nn.Module, x: Tensor, most: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """What a detector finds among its candidates, found boxes read again as the second stage of two would: boxes [N, most, 4] and labels
+    [N, most] of the second reading, `again` its scores, `first` those of the candidates; and all it says of candidates"""
+    out = net(x)
+    object = found(out, most)
+    second = net(x, object["boxes"])
+    again, labels = wide(second["logits"]).softmax(-1)[..., :-1].max(-1)
+    boxes = decode(wide(second["offsets"]), wide(second["rois"]))
+    return {"boxes": boxes, "labels": labels, "again": again * (object["scores"] > 0), "first": object["scores"]}, out
+
+
+def others(out: dict[str, Tensor], boxes: Tensor, kept: Tensor, least: float) -> tuple[Tensor, Tensor]:
+    """Boxes of all candidates, and which of them may be objects, with a score above `least`, and overlap no kept box; boxes
+    [N, M, 4], kept [N, M] bool -> [N, A, 4], [N, A] bool"""
+    candidates, scores = decode(wide(out["offsets"]), wide(out["rois"])), wide(out["logits"]).softmax(-1)[..., :-1].amax(-1)
+    return candidates, (scores > least) & ((iou(candidates, boxes) * kept[:, None]).amax(-1) <= 0)
 
 
 def picked(x: Tensor, which: Tensor) -> Tensor:
