@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import understudy
+from understudy import kept
 from understudy.core import registry
 
 SOURCE = Path(understudy.__file__).parent
@@ -61,4 +62,4 @@ def test_a_picture_and_a_proof_for_every_kind() -> None:
         if e.card.tasks:
             assert (ROOT / "docs" / "pictures" / "scenes" / f"{e.path.stem}.png").is_file(), f"{e.name} has no picture"
             assert (ROOT / "docs" / "scenes" / f"{e.path.stem}.py").is_file(), f"{e.name} has no scene"
-            assert (ROOT / "proofs" / f"{e.path.stem}.json").is_file(), f"{e.name} has no proof"
+            assert kept.proofs(ROOT / "proofs", e.name), f"{e.name} has no proof"

@@ -30,7 +30,7 @@ class MetaDMoE(Method):
     card = Card(
         "Meta-DMoE: Adapting to Domain Shift by Meta-Distillation from Mixture-of-Experts", "arXiv:2210.03885", 2022,
         slug="meta-dmoe", world="turned-digits", baseline={"inner": 0.0}, forwards=3,
-        tags={"teacher", "taps", "labels", "batch"}, tune={"inner": (0.01, 0.03, 0.1, 0.3)},
+        tags={"teacher", "taps", "labels", "batch"}, tune={"inner": (0.01, 0.03, 0.1, 0.3)}, tasks=("classify",),
     )  # fmt: skip
 
     inner: float = span(0.1, 0, 100)  # size of the step; 0 adapts to nothing

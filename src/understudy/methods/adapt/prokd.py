@@ -39,7 +39,7 @@ class ProKD(Method):
         "ProKD: An Unsupervised Prototypical Knowledge Distillation Network for Zero-Resource "
         "Cross-Lingual Named Entity Recognition",
         "arXiv:2301.08855", 2023, slug="prokd", world="abroad", baseline={"align": 0.0, "trust": 0.0}, forwards=4,
-        tags={"teacher", "game", "labels", "taps", "batch"}, tune={"align": (0.03, 0.1, 0.3, 1.0)},
+        tags={"teacher", "game", "labels", "taps", "batch"}, tune={"align": (0.03, 0.1, 0.3, 1.0)}, tasks=("tag",),
     )  # fmt: skip
 
     align: float = span(0.1, 0, 100)  # weight of the contrast in the teacher

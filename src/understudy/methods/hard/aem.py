@@ -20,7 +20,7 @@ class AEM(Method):
     card = Card(
         "AEM: Attention Entropy Maximization for Multiple Instance Learning based Whole Slide Image Classification",
         "arXiv:2406.15303", 2024, slug="aem", world="bags", baseline={"weight": 0.0}, tags={"taps"}, forwards=1,
-        tune={"weight": (0.001, 0.01, 0.1, 0.3)},
+        tune={"weight": (0.001, 0.01, 0.1, 0.3)}, tasks=("classify",),
     )  # fmt: skip
 
     weight: float = span(0.1, 0, 1e3)  # lambda, of the entropy; 0 is attention-based multiple instance learning alone

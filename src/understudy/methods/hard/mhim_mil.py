@@ -32,6 +32,7 @@ class MHIMMIL(Method):
         "Multiple Instance Learning Framework with Masked Hard Instance Mining for Whole Slide Image Classification",
         "arXiv:2307.15254", 2023, slug="mhim-mil", world="bags", tags={"self", "average", "taps"}, forwards=2,
         baseline={"high": 0.0, "low": 0.0, "random": 0.0, "weight": 0.0}, tune={"random": (0.0, 0.2, 0.5, 0.7)},
+        tasks=("classify",),
     )  # fmt: skip
 
     weight: float = span(0.1, 0, 1e3)  # of the embedding's consistency

@@ -67,7 +67,7 @@ class MHIMMILv2(Method):
     card = Card(
         "Multiple Instance Learning Framework with Masked Hard Instance Mining for Gigapixel Histopathology Image Analysis",
         "arXiv:2509.11526", 2025, slug="mhim-mil-v2", world="bags", tags={"self", "average"}, forwards=2,
-        baseline={"high": 0.0, "kept": 1.0, "weight": 0.0}, tune={"weight": (0.05, 0.1, 0.2, 0.5)},
+        baseline={"high": 0.0, "kept": 1.0, "weight": 0.0}, tune={"weight": (0.05, 0.1, 0.2, 0.5)}, tasks=("classify",),
     )  # fmt: skip
 
     weight: float = span(0.5, 0, 1e3)  # of the embedding's consistency

@@ -33,7 +33,7 @@ class StableMeanTeacher(Method):
     card = Card(
         "Stable Mean Teacher for Semi-supervised Video Action Detection", "arXiv:2412.07072", 2024, slug="stable-mean-teacher",
         world="clips-masks", baseline={"recover": 0.0, "dop": 0.0}, forwards=2,
-        tags={"self", "average"}, tune={"consistency": (0.3, 1.0, 3.0, 10.0)},
+        tags={"self", "average"}, tune={"consistency": (0.3, 1.0, 3.0, 10.0)}, tasks=("segment",),
     )  # fmt: skip
 
     consistency: float = span(1.0, 0, 1e4)  # weight of the teacher's maps

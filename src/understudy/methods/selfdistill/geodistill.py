@@ -30,7 +30,7 @@ class GeoDistill(Method):
     card = Card(
         "GeoDistill: Geometry-Guided Self-Distillation for Weakly Supervised Cross-View Localization", "arXiv:2507.10935", 2025,
         slug="geodistill", world="landmarks", baseline={"mask": "none"}, tags={"self", "average"}, forwards=2,
-        tune={"sharp": (0.03, 0.06, 0.09, 0.15)},
+        tune={"sharp": (0.03, 0.06, 0.09, 0.15)}, tasks=("classify",),
     )  # fmt: skip
 
     mask: str = choice(

@@ -32,7 +32,7 @@ class SelfDistillFurtherPretrain(Method):
     card = Card(
         "Self-Distillation for Further Pre-training of Transformers", "arXiv:2210.02871", 2023,
         slug="self-distill-further-pretrain", world="patchwork-moved", baseline={"rounds": 0}, tags={"self", "taps"}, forwards=3,
-        tune={"rounds": (1, 2, 3)},
+        tune={"rounds": (1, 2, 3)}, tasks=("classify",),
     )  # fmt: skip
 
     rounds: int = span(1, 0, 100)  # of beginning once more; 0 is further pre-training as it was known before

@@ -46,7 +46,7 @@ class ATST(Method):
     card = Card(
         "Self-supervised Audio Teacher-Student Transformer for Both Clip-level and Frame-level Tasks", "arXiv:2306.04186", 2024,
         slug="atst", world="hearing", baseline={"level": "clip"}, tags={"self", "average", "batch"}, forwards=4,
-        tune={"decay": (0.9, 0.97, 0.99, 0.996)},
+        tune={"decay": (0.9, 0.97, 0.99, 0.996)}, tasks=("classify",),
     )  # fmt: skip
 
     level: str = choice("frame", "clip")

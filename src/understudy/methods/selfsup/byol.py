@@ -31,6 +31,7 @@ class BYOL(Method):
     card = Card(
         "Bootstrap your own latent: A new approach to self-supervised Learning", "arXiv:2006.07733", 2020, world="gallery",
         baseline={"decay": 1.0}, tags={"self", "average", "batch"}, forwards=4, tune={"decay": (0.9, 0.97, 0.99, 0.996)},
+        tasks=("classify",),
     )  # fmt: skip
 
     decay: float = span(0.97, 0, 1)  # of the average at first; 1 keeps the untrained student as the teacher

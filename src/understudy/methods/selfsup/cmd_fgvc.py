@@ -62,7 +62,7 @@ class CMD(Method):
     card = Card(
         "Cross-Level Multi-Instance Distillation for Self-Supervised Fine-Grained Visual Categorization", "arXiv:2401.08860",
         2024, slug="cmd-fgvc", world="gallery", baseline="dino", tags={"self", "average", "taps", "batch"}, forwards=3,
-        tune={"inter": (0.03, 0.1, 0.3, 1.0)},
+        tune={"inter": (0.03, 0.1, 0.3, 1.0)}, tasks=("classify",),
     )  # fmt: skip
 
     inter: float = span(0.1, 0, 1e3)  # weight of places and picture agreeing within the student

@@ -37,7 +37,7 @@ class DCGLR(Method):
     card = Card(
         "Distillation with Contrast is All You Need for Self-Supervised Point Cloud Representation Learning", "arXiv:2202.04241",
         2022, slug="dcglr", world="clouds", baseline={"contrast": 0.0}, tags={"self", "average", "batch"}, forwards=3,
-        tune={"sharp": (0.02, 0.04, 0.07, 0.1)},
+        tune={"sharp": (0.02, 0.04, 0.07, 0.1)}, tasks=("classify",),
     )  # fmt: skip
 
     distil: float = span(1.0, 0, 1e3)  # weight of telling what the average says

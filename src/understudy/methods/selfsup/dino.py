@@ -33,6 +33,7 @@ class DINO(Method):
     card = Card(
         "Emerging Properties in Self-Supervised Vision Transformers", "arXiv:2104.14294", 2021, world="gallery",
         baseline="byol", tags={"self", "average", "batch"}, forwards=3, tune={"sharp": (0.02, 0.04, 0.07, 0.1)},
+        tasks=("classify",),
     )  # fmt: skip
 
     t: float = span(0.1, 1e-2, 100)  # the student's temperature

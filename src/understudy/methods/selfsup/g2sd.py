@@ -33,7 +33,7 @@ class G2SD(Method):
 
     card = Card(
         "Generic-to-Specific Distillation of Masked Autoencoders", "arXiv:2302.14771", 2023, slug="g2sd", world="patchwork",
-        baseline={"generic": 0.0}, tags={"teacher"}, tune={"generic": (0.25, 0.5, 0.6, 0.75)},
+        baseline={"generic": 0.0}, tags={"teacher"}, tune={"generic": (0.25, 0.5, 0.6, 0.75)}, tasks=("classify",),
     )  # fmt: skip
 
     generic: float = span(0.6, 0, 1)  # share of the budget in the first stage: 300 epochs of 500

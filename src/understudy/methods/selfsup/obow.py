@@ -37,7 +37,7 @@ class OBoW(Method):
     card = Card(
         "OBoW: Online Bag-of-Visual-Words Generation for Self-Supervised Learning", "arXiv:2012.11552", 2021, slug="obow",
         world="gallery", baseline="byol", tags={"self", "average", "taps", "batch"}, forwards=3,
-        tune={"delta": (0.07, 0.2, 0.5, 1.5)},
+        tune={"delta": (0.07, 0.2, 0.5, 1.5)}, tasks=("classify",),
     )  # fmt: skip
 
     words: int = span(128, 2, 10**6)  # K of each level

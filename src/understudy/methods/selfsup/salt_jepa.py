@@ -37,6 +37,7 @@ class SALT(Method):
     card = Card(
         "Rethinking JEPA: Compute-Efficient Video SSL with Frozen Teachers", "arXiv:2509.24317", 2025, slug="salt-jepa",
         world="footage", baseline={"teacher": "average"}, tags={"self", "game"}, forwards=3, tune={"teach": (0.2, 0.3, 0.4, 0.5)},
+        tasks=("classify",),
     )  # fmt: skip
 
     teacher: str = choice("pixels", "average")

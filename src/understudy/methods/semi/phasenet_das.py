@@ -27,7 +27,7 @@ class PhaseNetDAS(Method):
     card = Card(
         "Seismic Arrival-time Picking on Distributed Acoustic Sensing Data using Semi-supervised Learning", "arXiv:2302.08747",
         2023, slug="phasenet-das", world="fibre", baseline={"filter": "none"}, tags={"teacher"}, forwards=2,
-        tune={"sure": (0.1, 0.3, 0.5, 0.7)},
+        tune={"sure": (0.1, 0.3, 0.5, 0.7)}, tasks=("regress",),
     )  # fmt: skip
 
     sure: float = span(0.3, 0, 1)  # probability that makes a pick of the teacher's
