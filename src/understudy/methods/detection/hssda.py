@@ -47,7 +47,7 @@ class HSSDA(Method):
     card = Card(
         "Hierarchical Supervision and Shuffle Data Augmentation for 3D Semi-Supervised Object Detection", "arXiv:2304.01464",
         2023, slug="hssda", world="yards", baseline={"threshold": "fixed", "shuffle": "none"}, forwards=9,
-        tags={"self", "average", "labels"}, tune={"alpha": (0.5, 1.0, 2.0, 4.0)},
+        tags={"self", "average", "labels"}, tasks=("detect",), tune={"alpha": (0.5, 1.0, 2.0, 4.0)},
     )  # fmt: skip
 
     alpha: float = span(1.0, 0, 100)  # weight of what is learned from the teacher
