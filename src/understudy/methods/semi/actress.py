@@ -52,7 +52,7 @@ class ACTRESS(Method):
     card = Card(
         "ACTRESS: Active Retraining for Semi-supervised Visual Grounding", "arXiv:2407.03251", 2024,
         slug="actress", world="grounding", baseline={"aspects": "confidence", "share": 1.0, "reborn": "nothing"},
-        tags={"self", "average", "labels", "batch"}, forwards=4, tune={"tau": (0.0, 0.15, 0.3, 0.5)},
+        tags={"self", "average", "labels", "batch"}, tasks=("regress",), forwards=4, tune={"tau": (0.0, 0.15, 0.3, 0.5)},
     )  # fmt: skip
 
     tau: float = span(0.15, 0, 1)  # least score

@@ -38,7 +38,7 @@ class DMTAVSL(Method):
     card = Card(
         "Dual Mean-Teacher: An Unbiased Semi-Supervised Framework for Audio-Visual Source Localization", "arXiv:2403.03145", 2023,
         slug="dmt-avsl", world="sounding", baseline={"teachers": "one"}, tags={"self", "average", "game", "batch", "taps"},
-        forwards=4, tune={"weight": (0.3, 1.0, 3.0, 10.0)},
+        forwards=4, tune={"weight": (0.3, 1.0, 3.0, 10.0)}, tasks=("segment",),
     )  # fmt: skip
 
     teachers: str = choice("two", "one")  # one is a mean teacher that is believed wherever it is sure
