@@ -212,7 +212,9 @@ def test_show(tmp_path: Path) -> None:
     (tmp_path / "ls_kd.json").write_text(json.dumps(proof))
     assert "✘ not reproduced at this scale" in u("show", "ls_kd", "--proofs", tmp_path).stdout
     (tmp_path / "birds").mkdir()
-    (tmp_path / "birds" / "ls_kd.json").write_text(json.dumps(proof | {"holds": True, "verdict": "holds: +1 ± 0.1", "data": "birds"}))
+    (tmp_path / "birds" / "ls_kd.json").write_text(
+        json.dumps(proof | {"holds": True, "verdict": "holds: +1 ± 0.1", "data": "birds"})
+    )
     both = u("show", "ls_kd", "--proofs", tmp_path).stdout
     assert "✘ not reproduced at this scale" in both and "✔ holds: +1 ± 0.1  2 seeds, birds" in both
 
