@@ -29,7 +29,7 @@ class CoTTA(Method):
 
     card = Card(
         "Continual Test-Time Domain Adaptation", "arXiv:2203.13591", 2022, world="recurring", baseline="tent", forwards=11,
-        tags={"self", "stream", "classes", "batch"}, tune={"threshold": (0.1, 0.5, 0.72, 0.92)},
+        tags={"self", "stream", "classes", "batch"}, tune={"threshold": (0.1, 0.5, 0.72, 0.92)}, tasks=("classify",),
     )  # fmt: skip
 
     consistency: float = span(1.0, 0, 1e3)  # weight of the teacher

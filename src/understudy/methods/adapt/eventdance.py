@@ -36,7 +36,7 @@ class EventDance(Method):
         "EventDance: Unsupervised Source-free Cross-modal Adaptation for Event-based Object Recognition",
         "arXiv:2403.14082", 2024, slug="eventdance", world="saccades",
         baseline={"confidence": 0.0, "steady": 0.0, "cross": 0.0, "mutual": 0.0},
-        tags={"teacher", "game", "classes"}, forwards=2, tune={"slow": (0.001, 0.003, 0.01, 0.03)},
+        tags={"teacher", "game", "classes"}, forwards=2, tune={"slow": (0.001, 0.003, 0.01, 0.03)}, tasks=("classify",),
     )  # fmt: skip
 
     build: float = span(1.0, 0, 100)  # weights

@@ -32,6 +32,7 @@ class PETAL(Method):
     card = Card(
         "A Probabilistic Framework for Lifelong Test-Time Adaptation", "arXiv:2212.09713", 2022, slug="petal", world="recurring",
         baseline="cotta", forwards=11, tags={"self", "stream", "classes", "batch"}, tune={"threshold": (0.1, 0.5, 0.72, 0.92)},
+        tasks=("classify",),
     )  # fmt: skip
 
     consistency: float = span(1.0, 0, 1e3)  # weight of the teacher

@@ -35,6 +35,7 @@ class PSTTL(Method):
         "PS-TTL: Prototype-based Soft-labels and Test-Time Learning for Few-shot Object Detection", "arXiv:2408.05674", 2024,
         slug="ps-ttl", world="newcomers", baseline={"pseudo": 0.0}, forwards=4,
         tags={"self", "average", "stream", "classes", "labels", "taps"}, tune={"decay": (0.9, 0.97, 0.99, 0.999)},
+        tasks=("classify",),
     )  # fmt: skip
 
     pseudo: float = span(0.5, 0, 1e3)  # weight of the rows without a label; 0 goes on fine-tuning on the few

@@ -36,6 +36,7 @@ class PSMT(Method):
     card = Card(
         "Parameter-Selective Continual Test-Time Adaptation", "arXiv:2407.02253", 2024, slug="psmt", world="recurring",
         baseline="cotta", forwards=5, tags={"self", "stream", "classes", "batch"}, tune={"decay": (0.9, 0.97, 0.99, 0.999)},
+        tasks=("classify",),
     )  # fmt: skip
 
     consistency: float = span(1.0, 0, 1e3)  # weight of the teacher

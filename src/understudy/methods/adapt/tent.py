@@ -27,6 +27,7 @@ class Tent(Method):
     card = Card(
         "Tent: Fully Test-Time Adaptation by Entropy Minimization", "arXiv:2006.10726", 2020,
         world="recurring", baseline={"entropy": 0.0}, forwards=2, tags={"self", "stream", "classes", "batch"},
+        tasks=("classify",),
     )  # fmt: skip
 
     entropy: float = span(1.0, 0, 1e3)  # weight; 0 leaves the statistics of the batch alone (test-time normalisation)

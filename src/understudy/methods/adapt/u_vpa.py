@@ -52,6 +52,7 @@ class UVPA(Method):
         "Cloud-Device Collaborative Adaptation to Continual Changing Environments in the Real-world", "arXiv:2212.00972", 2022,
         slug="u-vpa", world="cloud", baseline={"pseudo": 0.0}, forwards=5,
         tags={"self", "average", "stream", "classes", "batch", "taps"}, tune={"decay": (0.9, 0.97, 0.99, 0.999)},
+        tasks=("classify",),
     )  # fmt: skip
 
     pseudo: float = span(1.0, 0, 1e3)  # weight of what the cloud learns; 0 leaves the device as it is

@@ -30,7 +30,7 @@ class CIDer(Method):
     card = Card(
         "Towards Robust Multimodal Emotion Recognition under Missing Modalities and Distribution Shifts", "arXiv:2506.10452",
         2025, slug="cider", world="senses", tags={"self", "classes", "taps"}, forwards=2, tune={"tau": (0.0, 0.1, 0.25, 0.5)},
-        baseline={"joint": 0.0, "attention": 0.0, "rebuild": 0.0, "causal": "none", "tau": 0.0},
+        baseline={"joint": 0.0, "attention": 0.0, "rebuild": 0.0, "causal": "none", "tau": 0.0}, tasks=("classify",),
     )  # fmt: skip
 
     joint: float = span(0.5, 0, 1e3)

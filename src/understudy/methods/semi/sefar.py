@@ -48,6 +48,7 @@ class SeFAR(Method):
         "SeFAR: Semi-supervised Fine-grained Action Recognition with Temporal Perturbation and Learning Stabilization",
         "arXiv:2501.01245", 2025, slug="sefar", world="clips", baseline={"order": "kept", "regulate": "all", "tube": 0.0},
         tags={"self", "average", "classes", "labels", "batch"}, forwards=2, tune={"weight": (0.3, 1.0, 3.0, 10.0)},
+        tasks=("classify",),
     )  # fmt: skip
 
     weight: float = span(1.0, 0, 1e3)  # of clips without a label

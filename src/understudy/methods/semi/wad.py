@@ -57,7 +57,7 @@ class WAD(Method):
     card = Card(
         "Semi-Supervised Learning via Weight-aware Distillation under Class Distribution Mismatch", "arXiv:2308.11874", 2023,
         slug="wad", world="strangers", baseline={"weight": 0.0, "alpha": 0.0}, tags={"game", "classes", "labels", "batch"},
-        forwards=3, tune={"weight": (0.3, 1.0, 3.0, 10.0)},
+        forwards=3, tune={"weight": (0.3, 1.0, 3.0, 10.0)}, tasks=("classify",),
     )  # fmt: skip
 
     weight: float = span(1.0, 0, 1e3)  # of the rows without a label; 0 and alpha 0 leave the labels alone
