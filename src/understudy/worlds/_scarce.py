@@ -8,34 +8,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from understudy.core import seal
 from understudy.core.batch import Batch, each
-from understudy.core.errors import Sealed
 from understudy.tasks import task
+from understudy.worlds._sealed import Splits
 from understudy.worlds.digits import Part
 from understudy.worlds.rows import Rows, order
 
 
-class Scarce:
+class Scarce(Splits):
     """train, whose first `known` rows have labels while those of the others are hidden, valid, and a test split that is sealed while
     anything learns; without one, at all times."""
 
     def __init__(self, of: str, known: int, train: Part, valid: Part, test: Part | None = None) -> None:
-        self.known, self.valid, self._test = known, valid, test
-        self.train = Part(train.x, task(of).hide(train.y, slice(known, None)))
+        super().__init__(Part(train.x, task(of).hide(train.y, slice(known, None))), valid, test)
+        self.known = known
 
     def few(self, of: str, known: int, rows: int) -> Scarce:
         """A few of the labelled rows, as many of the others as make up `rows`, a few for validation."""
         pick = torch.cat([torch.arange(known), torch.arange(self.known, self.known + rows - known)])
         take = lambda part, pick: Part(part.x[pick], each(part.y, lambda t: t[pick]))
         return Scarce(of, known, take(self.train, pick), take(self.valid, torch.arange(16)))
-
-    @property
-    def test(self) -> Part:
-        seal.check("the test split")
-        if self._test is None:
-            raise Sealed("the test split of a small world was read")
-        return self._test
 
 
 @dataclass

@@ -8,28 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from understudy.core import seal
 from understudy.core.batch import Batch
-from understudy.core.errors import Sealed
 from understudy.parts.probe import Probe
 from understudy.parts.project import pooled
+from understudy.worlds._sealed import Splits
 from understudy.worlds.digits import Part
 from understudy.worlds.rows import Rows, answers
 
 
-class Hidden:
+class Hidden(Splits):
     """train, whose labels are hidden; the same with its labels for the probe; valid; and a test split that is sealed while
     anything learns; without one, at all times."""
 
     def __init__(self, train: Part, valid: Part, test: Part | None = None) -> None:
-        self.train, self.told, self.valid, self._test = Part(train.x, torch.full_like(train.y, -1)), train, valid, test
-
-    @property
-    def test(self) -> Part:
-        seal.check("the test split")
-        if self._test is None:
-            raise Sealed("the test split of a small world was read")
-        return self._test
+        super().__init__(Part(train.x, torch.full_like(train.y, -1)), valid, test)
+        self.told = train
 
 
 @dataclass

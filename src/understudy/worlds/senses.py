@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from understudy.core import seal
-from understudy.core.errors import Sealed
 from understudy.core.seeds import stream
 from understudy.core.world import Player, recast
 from understudy.models.tiny import TransformerBlock
@@ -19,6 +17,7 @@ from understudy.parts.audio import LogMel
 from understudy.parts.confounded import without
 from understudy.parts.schedule import cosine
 from understudy.worlds._recordings import RATE, recordings
+from understudy.worlds._sealed import Splits
 from understudy.worlds.digits import splits
 from understudy.worlds.rows import Rows
 from understudy.worlds.utterances import FEW, LENGTH, LOUD, spoken
@@ -36,20 +35,6 @@ MELS, WINDOW, TAKES = 24, 512, 15
 class Part:
     x: dict[str, Tensor]
     y: Tensor
-
-
-class Splits:
-    """Three splits; the test is sealed while anything learns, and a small world has none."""
-
-    def __init__(self, train: Part, valid: Part, test: Part | None) -> None:
-        self.train, self.valid, self._test = train, valid, test
-
-    @property
-    def test(self) -> Part:
-        seal.check("the test split")
-        if self._test is None:
-            raise Sealed("the test split of a small world was read")
-        return self._test
 
 
 @dataclass
