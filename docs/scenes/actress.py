@@ -1,4 +1,8 @@
-"""Boxes that a network says twice, and their scores."""
+"""Boxes that a network says twice, and their scores.
+
+Validation pictures with their phrases, the surest first: the box that was regressed (green), the one of the likeliest strips
+(blue), the truth (dashed). Above each stands its score, by which rows would be believed.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +21,6 @@ from understudy.worlds.grounding import WORDS
 
 
 def scene() -> Figure:
-    """Validation pictures with their phrases, the surest first: the box that was regressed (green), the one of the likeliest strips (blue), the truth
-    (dashed). Above each stands its score, by which rows would be believed."""
     world = WORLDS["grounding"](1000, ready=True)
     run = fit(start(registry.get("actress")(), world, 1000, device="cpu"))
     x, y = each(world.data.valid.x, lambda t: t[:100]), world.data.valid.y[:100]

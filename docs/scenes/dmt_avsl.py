@@ -1,4 +1,8 @@
-"""Where two teachers hear a sound come from, and where they agree."""
+"""Where two teachers hear a sound come from, and where they agree.
+
+Validation scenes: three digits, one of which sounds (red). Two lines of maps, one a teacher: how likely a place sounds. Below,
+what both are sure of; green where they overlap enough to be a label.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,6 @@ from understudy.worlds import WORLDS
 
 
 def scene() -> Figure:
-    """Validation scenes: three digits, one of which sounds (red). Two lines of maps, one a teacher: how likely a place sounds. Below, what both are
-    sure of; green where they overlap enough to be a label."""
     world = WORLDS["sounding"](1000, ready=True)
     run = fit(start(registry.get("dmt-avsl")(), world, 1000, device="cpu"))
     x, y, method = each(world.data.valid.x, lambda t: t[:7]), world.data.valid.y[:7], run.method

@@ -1,4 +1,9 @@
-"""What the teacher's objects are worth between two thresholds, which points go, and what the student sees."""
+"""What the teacher's objects are worth between two thresholds, which points go, and what the student sees.
+
+Above: validation scenes from above, points that go (red), objects that count whole (green) or less (amber, with their weight),
+the truth (dashed). Below: the same scenes as the student gets them, their quarters shuffled. Their labels are hidden from the
+method.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +25,6 @@ from understudy.worlds import WORLDS
 
 
 def scene() -> Figure:
-    """Above: validation scenes from above, points that go (red), objects that count whole (green) or less (amber, with their weight), the truth
-    (dashed). Below: the same scenes as the student gets them, their quarters shuffled. Their labels are hidden from the method."""
     world = WORLDS["yards"](1000, ready=True)
     run = fit(start(registry.get("hssda")(), world, 1000, device="cpu"))
     x, y = world.data.valid.x[:4], {k: v[:4] for k, v in world.data.valid.y.items()}
